@@ -51,16 +51,16 @@ func (e *Encoder) Size() int {
 	return n
 }
 
+// Why a message cannot be said in a version; Encode wraps them. They are faults of the caller.
 var (
-	errNullString = errors.New("a string is null and this version has no null")
-	errNullStruct = errors.New("a struct is null and this version has no null")
-	errTooLong    = errors.New("a string, an array or bytes are longer than their length field can say")
-	errVersion    = errors.New("unknown version")
+	ErrNotNullable    = errors.New("a string or a struct is null and this version has no null for it")
+	ErrTooLong        = errors.New("a string, an array or bytes are longer than their length field can say")
+	ErrUnknownVersion = errors.New("unknown version")
 )
 
 func (e *Encoder) begin(version, lowest, highest int16) bool {
 	if version < lowest || version > highest {
-		e.fail(errVersion)
+		e.fail(ErrUnknownVersion)
 		return false
 	}
 	return true
@@ -104,7 +104,7 @@ func (e *Encoder) writeUvarint(v uint32)      { e.Buf = binary.AppendUvarint(e.B
 func (e *Encoder) writeLength(n int, flexible, short bool) {
 	switch {
 	case n > math.MaxInt32-1 || short && n > math.MaxInt16:
-		e.fail(errTooLong)
+		e.fail(ErrTooLong)
 	case flexible:
 		e.writeUvarint(uint32(n + 1))
 	case short:
@@ -133,7 +133,7 @@ func (e *Encoder) writeNullString(v NullString, flexible, nullable bool) {
 		return
 	}
 	if !nullable {
-		e.fail(errNullString)
+		e.fail(ErrNotNullable)
 		return
 	}
 	e.writeLength(-1, flexible, true)
@@ -161,7 +161,7 @@ func (e *Encoder) writePresence(present, nullable bool) bool {
 	case nullable:
 		e.writeInt8(-1)
 	case !present:
-		e.fail(errNullStruct)
+		e.fail(ErrNotNullable)
 	}
 	return present
 }

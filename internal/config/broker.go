@@ -1,0 +1,99 @@
+package config
+
+// brokerSettings are the settings of a broker that no topic setting implies. Broker settings that are the same-unit
+// synonym of a topic setting (log.segment.bytes …) are derived from it by table().
+var brokerSettings = []Setting{
+	// Identity and place.
+	{Name: "node.id", Type: Int, Default: "1", Check: atLeast(0), Doc: "Number of this node in its cluster."},
+	{Name: "broker.rack", Type: String, Null: true, Doc: "Rack, zone or data centre of this node: replicas of a partition are spread over racks."},
+	{Name: "log.dirs", Type: List, Null: true, Check: notEmpty("log.dirs"), Doc: "Directories that hold the partitions' logs, comma-separated."},
+
+	// Listening.
+	{Name: "listeners", Type: List, Default: "PLAINTEXT://127.0.0.1:9092", Check: notEmpty("listeners"),
+		Doc: "Addresses to listen on, as NAME://HOST:PORT. An empty host is every interface."},
+	{Name: "advertised.listeners", Type: List, Null: true, Check: notEmpty("advertised.listeners"),
+		Doc: "Addresses that clients are told to connect to, as NAME://HOST:PORT. Unset: the address at which the client reached us."},
+	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1), Doc: "Largest request in bytes; a larger one closes its connection."},
+	{Name: "socket.send.buffer.bytes", Type: Int, Default: "102400", Doc: "SO_SNDBUF of connections in bytes; -1 leaves it to the system."},
+	{Name: "socket.receive.buffer.bytes", Type: Int, Default: "102400", Doc: "SO_RCVBUF of connections in bytes; -1 leaves it to the system."},
+	{Name: "max.connections", Type: Int, Default: maxInt32Text, Dynamic: true, Check: atLeast(0), Doc: "Number of connections that may be open at once."},
+	{Name: "max.connections.per.ip", Type: Int, Default: maxInt32Text, Dynamic: true, Check: atLeast(0), Doc: "Number of connections that may be open at once from one address."},
+	{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Doc: "Time in milliseconds after which a connection that sent nothing is closed; a negative value keeps it."},
+	{Name: "queued.max.requests", Type: Int, Default: "500", Check: atLeast(1), Doc: "Number of requests of one connection that may await their replies before no more are read from it."},
+	{Name: "ottla.connection.memory.bytes", Type: Long, Default: "134217728", Check: atLeast(65536),
+		Doc: "Bytes of requests and replies that one connection may hold before no more are read from it. One request of socket.request.max.bytes always passes."},
+	{Name: "ottla.server.memory.bytes", Type: Long, Default: "1073741824", Check: atLeast(1 << 20),
+		Doc: "Bytes of requests and replies that all connections together may hold before no more are read from any."},
+	{Name: "ottla.unauthenticated.max.bytes", Type: Int, Default: "524288", Check: atLeast(1024),
+		Doc: "Largest request in bytes on a connection that has not authenticated yet."},
+	{Name: "ottla.unauthenticated.max.ms", Type: Long, Default: "10000", Check: atLeast(1),
+		Doc: "Time in milliseconds that a connection has to authenticate, and any connection to send its first whole request."},
+	{Name: "ottla.drain.timeout.ms", Type: Long, Default: "10000", Check: atLeast(0),
+		Doc: "Time in milliseconds that a stopping broker waits for the replies it owes."},
+
+	// Topics.
+	{Name: "num.partitions", Type: Int, Default: "1", Check: atLeast(1), Doc: "Number of partitions of a topic whose creator names none."},
+	{Name: "default.replication.factor", Type: Int, Default: "1", Check: atLeast(1), Doc: "Number of replicas of a topic whose creator names none."},
+	{Name: "auto.create.topics.enable", Type: Boolean, Default: "true", Doc: "Whether asking for the metadata of an unknown topic creates it."},
+	{Name: "delete.topic.enable", Type: Boolean, Default: "true", Doc: "Whether topics can be deleted."},
+
+	// The log: other units of topic settings, and what only a broker has.
+	{Name: "log.roll.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(1), Doc: "As segment.ms. Unset: log.roll.hours."},
+	{Name: "log.roll.hours", Type: Int, Default: "168", Check: atLeast(1), Doc: "As segment.ms, in hours."},
+	{Name: "log.roll.jitter.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(0), Doc: "As segment.jitter.ms. Unset: log.roll.jitter.hours."},
+	{Name: "log.roll.jitter.hours", Type: Int, Default: "0", Check: atLeast(0), Doc: "As segment.jitter.ms, in hours."},
+	{Name: "log.retention.ms", Type: Long, Null: true, Dynamic: true, Check: retentionTime, Doc: "As retention.ms. Unset: log.retention.minutes."},
+	{Name: "log.retention.minutes", Type: Int, Null: true, Check: retentionTime, Doc: "As retention.ms, in minutes. Unset: log.retention.hours."},
+	{Name: "log.retention.hours", Type: Int, Default: "168", Check: retentionTime, Doc: "As retention.ms, in hours."},
+	{Name: "log.flush.interval.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(0), Doc: "As flush.ms. Unset: log.flush.scheduler.interval.ms."},
+	{Name: "log.flush.scheduler.interval.ms", Type: Long, Default: maxInt64Text, Check: atLeast(0), Doc: "How often in milliseconds it is checked whether a log must be synced."},
+	{Name: "log.retention.check.interval.ms", Type: Long, Default: "300000", Check: atLeast(1), Doc: "How often in milliseconds retention looks for segments to delete."},
+	{Name: "log.flush.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0), Doc: "How often in milliseconds the recovery points are written."},
+	{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0), Doc: "How often in milliseconds the log start offsets are written."},
+	{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "2", Dynamic: true, Check: atLeast(1), Doc: "How many logs of one directory are recovered at once."},
+	{Name: "ottla.flush.linger.ms", Type: Long, Default: "5", Check: between(0, 1000),
+		Doc: "How long in milliseconds a record that nobody waits for (acks 0 or 1) may stay unsynced, and so unreadable, with ottla.durability=fsync."},
+
+	// Reading and writing.
+	{Name: "fetch.max.bytes", Type: Int, Default: "57671680", Check: atLeast(1024), Doc: "Most bytes of records that one fetch gets."},
+	{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Check: atLeast(0), Doc: "Number of incremental fetch sessions kept (KIP-227)."},
+	{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: atLeast(1), Doc: "Most partitions in one reply to DescribeTopicPartitions."},
+	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Dynamic: true, Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
+	{Name: "request.timeout.ms", Type: Int, Default: "30000", Check: atLeast(1), Doc: "Time in milliseconds that a request from one node to another may take."},
+
+	// The metadata log.
+	{Name: "metadata.log.max.record.bytes.between.snapshots", Type: Long, Default: "20971520", Check: atLeast(1), Doc: "Bytes of metadata records after which a snapshot is written."},
+	{Name: "metadata.log.max.snapshot.interval.ms", Type: Long, Default: "3600000", Check: atLeast(0), Doc: "Time in milliseconds after which a snapshot is written if there are new records; 0 is never by time."},
+
+	// What Kafka has and one binary with goroutines has no use for.
+	{Name: "process.roles", Type: List, Null: true, Inert: true, Doc: "Every node is broker and controller."},
+	{Name: "num.network.threads", Type: Int, Default: "3", Inert: true, Doc: "Connections have goroutines of their own."},
+	{Name: "num.io.threads", Type: Int, Default: "8", Inert: true, Doc: "Requests run on their connection's goroutine."},
+	{Name: "background.threads", Type: Int, Default: "10", Inert: true, Doc: "Background work needs no pool."},
+	{Name: "controller.listener.names", Type: List, Null: true, Inert: true, Doc: "The controller has no listener of its own."},
+	{Name: "controller.quorum.voters", Type: List, Null: true, Inert: true, Doc: "A single node is its own quorum."},
+	{Name: "controller.quorum.bootstrap.servers", Type: List, Inert: true, Doc: "A single node is its own quorum."},
+	{Name: "inter.broker.listener.name", Type: String, Null: true, Inert: true, Doc: "A single node speaks to no other."},
+	{Name: "listener.security.protocol.map", Type: String, Null: true, Inert: true, Doc: "Listeners are plaintext yet."},
+	{Name: "offsets.topic.replication.factor", Type: Short, Default: "3", Inert: true, Doc: "There are no consumer groups yet."},
+	{Name: "offsets.topic.num.partitions", Type: Int, Default: "50", Inert: true, Doc: "There are no consumer groups yet."},
+	{Name: "group.initial.rebalance.delay.ms", Type: Int, Default: "3000", Inert: true, Doc: "There are no consumer groups yet."},
+	{Name: "transaction.state.log.replication.factor", Type: Short, Default: "3", Inert: true, Doc: "There are no transactions yet."},
+	{Name: "transaction.state.log.min.isr", Type: Int, Default: "2", Inert: true, Doc: "There are no transactions yet."},
+	{Name: "share.coordinator.state.topic.replication.factor", Type: Short, Default: "3", Inert: true, Doc: "There are no share groups yet."},
+	{Name: "share.coordinator.state.topic.min.isr", Type: Short, Default: "2", Inert: true, Doc: "There are no share groups yet."},
+	{Name: "log.cleaner.enable", Type: Boolean, Default: "true", Inert: true, Doc: "Compaction cannot be switched off."},
+	{Name: "log.cleaner.threads", Type: Int, Default: "1", Inert: true, Doc: "Compaction needs no pool."},
+	{Name: "log.cleaner.dedupe.buffer.size", Type: Long, Default: "134217728", Inert: true, Doc: "Compaction sizes its own buffers."},
+	{Name: "num.replica.fetchers", Type: Int, Default: "1", Inert: true, Doc: "A single node replicates from no other."},
+	{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Inert: true, Doc: "A single node leads every partition."},
+	{Name: "socket.listen.backlog.size", Type: Int, Default: "50", Inert: true, Doc: "The system decides the accept queue."},
+}
+
+// retentionTime holds Kafka's rule for the three broker forms of retention.ms: -1 or more than 0.
+func retentionTime(v Value) string {
+	if v.Int == 0 || v.Int < -1 {
+		return "log.retention.ms must be unlimited (-1) or, equal or greater than 1"
+	}
+	return ""
+}

@@ -1,0 +1,230 @@
+package config
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func lines(t *testing.T, path string) [][]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var rows [][]string
+	for scan := bufio.NewScanner(file); scan.Scan(); {
+		if !strings.HasPrefix(scan.Text(), "#") {
+			rows = append(rows, strings.Split(scan.Text(), "\t"))
+		}
+	}
+	return rows
+}
+
+// TestKafkaErrors holds the sentences against what Kafka answered to the same values.
+func TestKafkaErrors(t *testing.T) {
+	rows := lines(t, "testdata/kafka-4.3.1-topic-errors.tsv")
+	if len(rows) < 60 {
+		t.Fatalf("%d transcripts", len(rows))
+	}
+	for _, row := range rows {
+		name, value, set := strings.Cut(row[0], "=")
+		want := row[2]
+		switch row[0] {
+		case "min.cleanable.dirty.ratio=NaN": // refused on purpose: see Parse
+			want = "Invalid value NaN for configuration min.cleanable.dirty.ratio: Not a number of type DOUBLE"
+		case "internal.segment.bytes=100": // Kafka has no lower limit
+			want = "Invalid value 100 for configuration internal.segment.bytes: Value must be at least 1024"
+		case "retention.m=1":
+			want += " (did you mean retention.ms?)"
+		}
+		got := ""
+		if err := ValidateTopic([]Override{{Name: name, Value: value, Null: !set}}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s:\n got  %q\n want %q", row[0], got, want)
+		}
+	}
+}
+
+// TestKafkaSettings holds names, types, defaults and what may change at run time against Kafka's DescribeConfigs.
+func TestKafkaSettings(t *testing.T) {
+	kafka := map[key][]string{}
+	for _, row := range lines(t, "testdata/kafka-4.3.1-configs.tsv") {
+		scope := Broker
+		if row[0] == "topic" {
+			scope = Topic
+		}
+		kafka[key{scope, row[1]}] = row[2:]
+	}
+	for k := range kafka {
+		if _, ok := Lookup(k.scope, k.name); k.scope == Topic && !ok {
+			t.Errorf("Kafka's topic setting %s is missing", k.name)
+		}
+	}
+	// Where a default or its being dynamic differs, and why.
+	differs := map[string]string{
+		"listeners":                      "loopback unless told otherwise",
+		"log.dirs":                       "the data directory is the caller's to name",
+		"node.id":                        "required by Kafka",
+		"process.roles":                  "required by Kafka",
+		"advertised.listeners":           "set on the broker asked",
+		"controller.quorum.voters":       "set on the broker asked",
+		"controller.listener.names":      "set on the broker asked",
+		"listener.security.protocol.map": "Kafka's default is a map without order",
+	}
+	checked := 0
+	for _, s := range append(All(Topic), All(Broker)...) {
+		if strings.HasPrefix(s.Name, "ottla.") || s.Internal {
+			continue
+		}
+		row, ok := kafka[key{s.Scope, s.Name}]
+		if !ok {
+			t.Errorf("Kafka has no setting %s", s.Name)
+			continue
+		}
+		checked++
+		if kind, _ := strconv.Atoi(row[1]); Type(kind) != s.Type {
+			t.Errorf("%s is of type %v, Kafka says %d", s.Name, s.Type, kind)
+		}
+		if differs[s.Name] != "" {
+			continue
+		}
+		text := s.Format(s.defaultValue())
+		if s.Null {
+			text = "<nil>"
+		}
+		if text != row[0] {
+			t.Errorf("default of %s is %q, Kafka's %q", s.Name, text, row[0])
+		}
+		if readOnly := row[2] == "true"; readOnly == s.Dynamic && !s.Inert {
+			t.Errorf("%s: dynamic %v, Kafka says read-only %v", s.Name, s.Dynamic, readOnly)
+		}
+	}
+	if checked < 90 {
+		t.Errorf("only %d settings compared", checked)
+	}
+}
+
+func TestEverySettingIsDocumented(t *testing.T) {
+	for _, s := range append(All(Topic), All(Broker)...) {
+		if !strings.HasSuffix(s.Doc, ".") || len(s.Doc) < 15 {
+			t.Errorf("%s: doc %q", s.Name, s.Doc)
+		}
+	}
+	if n := len((&Layers{}).DescribeAll(Topic)); n != 33+2 {
+		t.Errorf("%d topic settings described, want Kafka's 33 and our 2", n)
+	}
+}
+
+func TestValidateTopicTogether(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		overrides []Override
+		want      string
+	}{
+		{"lags cross", []Override{{Name: "min.compaction.lag.ms", Value: "100"}, {Name: "max.compaction.lag.ms", Value: "50"}},
+			"conflict topic config setting min.compaction.lag.ms (100) > max.compaction.lag.ms (50)"},
+		{"unknown before bad", []Override{{Name: "segment.bytes", Value: "10"}, {Name: "bogus", Value: "1"}}, "Unknown topic config name: bogus"},
+		{"first in table order", []Override{{Name: "retention.ms", Value: "-9"}, {Name: "segment.bytes", Value: "10"}},
+			"Invalid value 10 for configuration segment.bytes: Value must be at least 1048576"},
+		{"nulls first, all named", []Override{{Name: "retention.ms", Null: true}, {Name: "bogus", Null: true}}, "Null value not supported for topic configs: retention.ms,bogus"},
+		{"last wins", []Override{{Name: "retention.ms", Value: "x"}, {Name: "retention.ms", Value: "6"}}, ""},
+		{"durability", []Override{{Name: "ottla.durability", Value: "none"}}, "Invalid value none for configuration ottla.durability: String must be one of: fsync, replicated"},
+	} {
+		got := ""
+		if err := ValidateTopic(c.overrides); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	l := &Layers{
+		Topic:                map[string]string{"max.message.bytes": " 100 ", "cleanup.policy": "compact, delete", "preallocate": "TRUE", "segment.jitter.ms": "999999999999"},
+		DynamicBroker:        map[string]string{"log.retention.ms": "not a number"},
+		DynamicDefaultBroker: map[string]string{"min.insync.replicas": "2", "ottla.durability": "replicated"},
+		Static:               map[string]string{"log.retention.hours": "5", "message.max.bytes": "2000000", "log.roll.ms": "700000", "min.insync.replicas": "3", "node.id": "7"},
+	}
+	c := l.TopicConfig()
+	if c.MaxMessageBytes != 100 || !c.Compact || !c.Delete || !c.Preallocate || c.RetentionMs != 5*hourMs || c.SegmentMs != 700000 ||
+		c.SegmentJitterMs != 700000 || c.MinInsyncReplicas != 2 || c.Durability != Replicated {
+		t.Errorf("resolved %+v", c)
+	}
+	if b := l.BrokerConfig(); b.NodeID != 7 || b.DefaultTopicDurability != Replicated || b.NumPartitions != 1 || b.AdvertisedListeners != nil {
+		t.Errorf("resolved broker %+v", b)
+	}
+	for _, c := range []struct {
+		scope  Scope
+		name   string
+		value  string
+		source Source
+		want   []EntrySynonym
+	}{
+		{Topic, "max.message.bytes", "100", DynamicTopic, []EntrySynonym{{"max.message.bytes", "100", false, DynamicTopic}, {"message.max.bytes", "2000000", false, StaticBroker}, {"message.max.bytes", "1048588", false, Default}}},
+		{Topic, "segment.ms", "700000", StaticBroker, []EntrySynonym{{"log.roll.ms", "700000", false, StaticBroker}, {"log.roll.hours", "168", false, Default}}},
+		{Topic, "retention.ms", "18000000", StaticBroker, []EntrySynonym{{"log.retention.hours", "5", false, StaticBroker}, {"log.retention.hours", "168", false, Default}}},
+		{Topic, "min.insync.replicas", "2", DynamicDefaultBroker, []EntrySynonym{{"min.insync.replicas", "2", false, DynamicDefaultBroker}, {"min.insync.replicas", "3", false, StaticBroker}, {"min.insync.replicas", "1", false, Default}}},
+		{Topic, "cleanup.policy", "compact,delete", DynamicTopic, []EntrySynonym{{"cleanup.policy", "compact,delete", false, DynamicTopic}, {"log.cleanup.policy", "delete", false, Default}}},
+		{Topic, "remote.storage.enable", "false", Default, nil},
+		{Broker, "log.retention.hours", "5", StaticBroker, []EntrySynonym{{"log.retention.hours", "5", false, StaticBroker}, {"log.retention.hours", "168", false, Default}}},
+	} {
+		e, ok := l.Describe(c.scope, c.name)
+		if !ok || e.Value != c.value || e.Source != c.source {
+			t.Errorf("%s: %q from %d, want %q from %d", c.name, e.Value, e.Source, c.value, c.source)
+		}
+		if diff := cmp.Diff(c.want, e.Synonyms); diff != "" {
+			t.Errorf("%s synonyms (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestValidateBroker(t *testing.T) {
+	inert, err := ValidateBroker(map[string]string{"num.io.threads": "3", "log.segment.bytes": "2097152"})
+	if err != nil || len(inert) != 1 || inert[0].Name != "num.io.threads" {
+		t.Errorf("inert %v, error %v", inert, err)
+	}
+	_, err = ValidateBroker(map[string]string{"log.retntion.hours": "3"})
+	var unknown *UnknownName
+	if !errors.As(err, &unknown) || unknown.Nearest != "log.retention.hours" {
+		t.Errorf("mistyped name: %v", err)
+	}
+	if _, err = ValidateBroker(map[string]string{"log.retention.hours": "0"}); err == nil {
+		t.Error("zero hours of retention accepted")
+	}
+	if _, err = ValidateBroker(map[string]string{"listeners": ""}); err == nil {
+		t.Error("no listener accepted")
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for name, want := range map[string]string{"retention.sm": "retention.ms", "segment.byte": "segment.bytes", "ottla.durabilty": "ottla.durability", "zookeeper.connect": "", strings.Repeat("x", 10000): ""} {
+		if got := Nearest(Topic, name); got != want {
+			t.Errorf("nearest to %.20s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestDistanceIsAMetric(t *testing.T) {
+	words := []string{"", "a", "ab", "ba", "abc", "acb", "retention.ms", "retention.sm"}
+	for _, a := range words {
+		for _, b := range words {
+			if d, e := distance(a, b), distance(b, a); d != e || (d == 0) != (a == b) || d > max(len(a), len(b)) {
+				t.Errorf("distance(%q, %q) = %d, back %d", a, b, d, e)
+			}
+		}
+	}
+	if d := distance("ab", "ba"); d != 1 {
+		t.Errorf("swap costs %d", d)
+	}
+}

@@ -1,0 +1,163 @@
+package config
+
+import "math"
+
+// Durability is a value of ottla.durability.
+type Durability uint8
+
+// Fsync: a record counts once it is on disk. Replicated: once it is in the page cache, as in Kafka.
+const (
+	Fsync Durability = iota
+	Replicated
+)
+
+// TopicConfig is what a topic's partitions obey. Times are milliseconds, sizes bytes; -1 is no limit where the
+// setting says so, math.MaxInt64 is never.
+type TopicConfig struct {
+	SegmentBytes       int // internal.segment.bytes, where set, wins
+	SegmentMs          int64
+	SegmentJitterMs    int64 // at most SegmentMs
+	SegmentIndexBytes  int
+	FlushMessages      int64
+	FlushMs            int64
+	RetentionBytes     int64
+	RetentionMs        int64
+	MaxMessageBytes    int
+	IndexIntervalBytes int
+	FileDeleteDelayMs  int64
+	Preallocate        bool
+
+	Delete, Compact        bool // cleanup.policy
+	DeleteRetentionMs      int64
+	MinCompactionLagMs     int64
+	MaxCompactionLagMs     int64
+	MinCleanableDirtyRatio float64
+
+	MinInsyncReplicas     int
+	UncleanLeaderElection bool
+
+	CompressionType  string // producer, uncompressed, gzip, snappy, lz4, zstd
+	CompressionLevel int    // of CompressionType; 0 where it has none
+
+	LogAppendTime              bool // message.timestamp.type
+	TimestampBeforeMaxMs       int64
+	TimestampAfterMaxMs        int64
+	Durability                 Durability
+	FullValidation             bool // ottla.record.validation
+	RemoteStorage              bool
+	LeaderThrottledReplicas    []string
+	FollowerThrottledReplicas  []string
+	LocalRetentionBytes        int64
+	LocalRetentionMs           int64
+	RemoteCopyDisabled         bool
+	RemoteDeleteOnDisableAsked bool
+}
+
+// TopicConfig resolves every topic setting.
+func (l *Layers) TopicConfig() TopicConfig {
+	number := func(name string) int64 { return l.value(Topic, name).Int }
+	flag := func(name string) bool { return l.value(Topic, name).Bool }
+	text := func(name string) string { return l.value(Topic, name).Text }
+	c := TopicConfig{
+		SegmentBytes: int(number("segment.bytes")), SegmentMs: number("segment.ms"), SegmentJitterMs: number("segment.jitter.ms"),
+		SegmentIndexBytes: int(number("segment.index.bytes")), FlushMessages: number("flush.messages"), FlushMs: number("flush.ms"),
+		RetentionBytes: number("retention.bytes"), RetentionMs: number("retention.ms"), MaxMessageBytes: int(number("max.message.bytes")),
+		IndexIntervalBytes: int(number("index.interval.bytes")), FileDeleteDelayMs: number("file.delete.delay.ms"), Preallocate: flag("preallocate"),
+		DeleteRetentionMs: number("delete.retention.ms"), MinCompactionLagMs: number("min.compaction.lag.ms"), MaxCompactionLagMs: number("max.compaction.lag.ms"),
+		MinCleanableDirtyRatio: l.value(Topic, "min.cleanable.dirty.ratio").Double,
+		MinInsyncReplicas:      int(number("min.insync.replicas")), UncleanLeaderElection: flag("unclean.leader.election.enable"),
+		CompressionType: text("compression.type"), LogAppendTime: text("message.timestamp.type") == "LogAppendTime",
+		TimestampBeforeMaxMs: number("message.timestamp.before.max.ms"), TimestampAfterMaxMs: number("message.timestamp.after.max.ms"),
+		FullValidation: text("ottla.record.validation") == "full", RemoteStorage: flag("remote.storage.enable"),
+		LeaderThrottledReplicas:   l.value(Topic, "leader.replication.throttled.replicas").List,
+		FollowerThrottledReplicas: l.value(Topic, "follower.replication.throttled.replicas").List,
+		LocalRetentionBytes:       number("local.retention.bytes"), LocalRetentionMs: number("local.retention.ms"),
+		RemoteCopyDisabled: flag("remote.log.copy.disable"), RemoteDeleteOnDisableAsked: flag("remote.log.delete.on.disable"),
+	}
+	if internal := l.value(Topic, "internal.segment.bytes"); !internal.Null {
+		c.SegmentBytes = int(internal.Int)
+	}
+	c.SegmentJitterMs = min(c.SegmentJitterMs, c.SegmentMs)
+	if text("ottla.durability") == "replicated" {
+		c.Durability = Replicated
+	}
+	for _, policy := range l.value(Topic, "cleanup.policy").List {
+		c.Delete = c.Delete || policy == "delete"
+		c.Compact = c.Compact || policy == "compact"
+	}
+	switch c.CompressionType {
+	case "gzip", "lz4", "zstd":
+		c.CompressionLevel = int(number("compression." + c.CompressionType + ".level"))
+	}
+	return c
+}
+
+// BrokerConfig is what a broker obeys. Times are milliseconds, sizes bytes.
+type BrokerConfig struct {
+	NodeID              int32
+	Rack                string // "" is none
+	LogDirs             []string
+	Listeners           []string
+	AdvertisedListeners []string // nil: the address at which the client reached us
+
+	RequestMaxBytes         int32
+	SocketSendBufferBytes   int
+	SocketRecvBufferBytes   int
+	MaxConnections          int
+	MaxConnectionsPerIP     int
+	ConnectionMaxIdleMs     int64 // negative: never
+	ConnectionMaxRequests   int
+	ConnectionMemoryBytes   int64
+	ServerMemoryBytes       int64
+	UnauthenticatedMaxBytes int32
+	UnauthenticatedMaxMs    int64
+	DrainTimeoutMs          int64
+
+	NumPartitions            int32
+	DefaultReplicationFactor int16
+	AutoCreateTopics         bool
+	DeleteTopics             bool
+
+	RetentionCheckIntervalMs     int64
+	RecoveryCheckpointIntervalMs int64
+	LogStartCheckpointIntervalMs int64
+	RecoveryThreads              int
+	FlushLingerMs                int64
+
+	FetchMaxBytes            int32
+	FetchSessionSlots        int
+	DescribePartitionsLimit  int
+	ProducerIDExpirationMs   int64
+	SnapshotMaxBytes         int64 // of metadata records between snapshots
+	SnapshotMaxMs            int64 // 0: never by time
+	NodeRequestTimeoutMs     int64
+	DefaultTopicDurability   Durability
+	DefaultTopicSegmentBytes int
+}
+
+// BrokerConfig resolves every broker setting that has a meaning here.
+func (l *Layers) BrokerConfig() BrokerConfig {
+	number := func(name string) int64 { return l.value(Broker, name).Int }
+	topic := (&Layers{DynamicBroker: l.DynamicBroker, DynamicDefaultBroker: l.DynamicDefaultBroker, Static: l.Static}).TopicConfig()
+	return BrokerConfig{
+		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.value(Broker, "log.dirs").List,
+		Listeners: l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
+		RequestMaxBytes: int32(number("socket.request.max.bytes")), SocketSendBufferBytes: int(number("socket.send.buffer.bytes")),
+		SocketRecvBufferBytes: int(number("socket.receive.buffer.bytes")), MaxConnections: int(number("max.connections")),
+		MaxConnectionsPerIP: int(number("max.connections.per.ip")), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
+		ConnectionMaxRequests: int(number("queued.max.requests")), ConnectionMemoryBytes: number("ottla.connection.memory.bytes"),
+		ServerMemoryBytes: number("ottla.server.memory.bytes"), UnauthenticatedMaxBytes: int32(number("ottla.unauthenticated.max.bytes")),
+		UnauthenticatedMaxMs: number("ottla.unauthenticated.max.ms"), DrainTimeoutMs: number("ottla.drain.timeout.ms"),
+		NumPartitions: int32(number("num.partitions")), DefaultReplicationFactor: int16(min(number("default.replication.factor"), math.MaxInt16)),
+		AutoCreateTopics: l.value(Broker, "auto.create.topics.enable").Bool, DeleteTopics: l.value(Broker, "delete.topic.enable").Bool,
+		RetentionCheckIntervalMs:     number("log.retention.check.interval.ms"),
+		RecoveryCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
+		LogStartCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
+		RecoveryThreads:              int(number("num.recovery.threads.per.data.dir")), FlushLingerMs: number("ottla.flush.linger.ms"),
+		FetchMaxBytes: int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
+		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
+		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
+		NodeRequestTimeoutMs:   number("request.timeout.ms"),
+		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
+	}
+}

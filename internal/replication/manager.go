@@ -1,0 +1,212 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/partition"
+	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// Config is what a Manager needs.
+type Config struct {
+	Self   ids.BrokerID
+	Store  *storage.Store
+	Limits record.Limits // what opening one compressed batch may cost
+	Events Events
+}
+
+// Events are what can be observed. Each may be nil; they are called without locks held.
+type Events struct {
+	// StorageError tells that a partition answered KAFKA_STORAGE_ERROR, and why.
+	StorageError func(tp ids.TopicPartition, err error)
+	// Refused tells that a produce was refused with the code.
+	Refused func(tp ids.TopicPartition, code wire.ErrorCode)
+}
+
+// Counters are totals since start, for metrics.
+type Counters struct {
+	BytesIn, BytesOut, RecordsIn, BatchesIn, Duplicates int64
+}
+
+// Manager owns the partitions of one broker.
+type Manager struct {
+	self   ids.BrokerID
+	store  *storage.Store
+	limits record.Limits
+	events Events
+
+	bytesIn, bytesOut, recordsIn, batchesIn, duplicates atomic.Int64
+
+	mu     sync.RWMutex
+	byName map[string]*topic
+	byID   map[ids.TopicID]*topic
+}
+
+// topic is one life of a topic on this broker; partitions may have holes where other brokers hold the replicas.
+type topic struct {
+	name       string
+	id         ids.TopicID
+	partitions []*Partition
+}
+
+// New makes a manager without partitions; Assign adds them.
+func New(config Config) *Manager {
+	return &Manager{
+		self: config.Self, store: config.Store, limits: config.Limits, events: config.Events,
+		byName: map[string]*topic{}, byID: map[ids.TopicID]*topic{},
+	}
+}
+
+// Counters returns the totals.
+func (m *Manager) Counters() Counters {
+	return Counters{
+		BytesIn: m.bytesIn.Load(), BytesOut: m.bytesOut.Load(), RecordsIn: m.recordsIn.Load(),
+		BatchesIn: m.batchesIn.Load(), Duplicates: m.duplicates.Load(),
+	}
+}
+
+func (m *Manager) appendedBatch(_ *Partition, bytes int, records int64, duplicate bool) {
+	if duplicate {
+		m.duplicates.Add(1)
+		return
+	}
+	m.bytesIn.Add(int64(bytes))
+	m.recordsIn.Add(records)
+	m.batchesIn.Add(1)
+}
+
+func (m *Manager) readBytes(_ *Partition, bytes int) { m.bytesOut.Add(int64(bytes)) }
+
+// find looks a partition up by id, where the target has one, else by name.
+func (m *Manager) find(target *Target) (*Partition, wire.ErrorCode) {
+	m.mu.RLock()
+	var t *topic
+	if !target.TopicID.IsZero() {
+		t = m.byID[target.TopicID]
+	} else {
+		t = m.byName[target.Topic]
+	}
+	m.mu.RUnlock()
+	switch {
+	case t == nil && !target.TopicID.IsZero():
+		return nil, wire.ErrorUnknownTopicID
+	case t == nil || target.Partition < 0 || int(target.Partition) >= len(t.partitions) || t.partitions[target.Partition] == nil:
+		return nil, wire.ErrorUnknownTopicOrPartition
+	}
+	return t.partitions[target.Partition], wire.ErrorNone
+}
+
+// Assign gives this broker a replica, or changes the role of one that it has. A log that cannot be opened leaves the
+// partition in place: it answers KAFKA_STORAGE_ERROR, and the error is returned for the log.
+func (m *Manager) Assign(tp ids.TopicPartition, id ids.TopicID, state partition.State, settings *TopicSettings) error {
+	m.mu.RLock()
+	t := m.byID[id]
+	m.mu.RUnlock()
+	if t != nil && int(tp.Partition) < len(t.partitions) && t.partitions[tp.Partition] != nil {
+		t.partitions[tp.Partition].assign(state)
+		return nil
+	}
+	p, err := m.open(tp, id, settings)
+	p.assign(state)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// Readers hold the old topic value without the lock, so the slice is replaced, never grown in place.
+	next := &topic{name: tp.Topic, id: id}
+	if t = m.byID[id]; t != nil {
+		next.partitions = t.partitions
+	}
+	grown := make([]*Partition, max(len(next.partitions), int(tp.Partition)+1))
+	copy(grown, next.partitions)
+	grown[tp.Partition] = p
+	next.partitions = grown
+	m.byID[id], m.byName[tp.Topic] = next, next
+	return err
+}
+
+// open makes the partition and its log.
+func (m *Manager) open(tp ids.TopicPartition, id ids.TopicID, settings *TopicSettings) (*Partition, error) {
+	p := &Partition{manager: m, name: tp, topicID: id}
+	p.settings.Store(settings)
+	log, err := m.store.OpenLog(tp, id, settings.Log)
+	if err != nil {
+		p.broken = err
+		p.replica = partition.New(m.self, 0)
+		return p, fmt.Errorf("open partition %s: %w", tp, err)
+	}
+	p.log = log
+	// What recovery found is durable, and every replica that was in sync had all that was acknowledged: with
+	// this broker alone in the ISR the watermark comes back at the log's end as soon as it leads.
+	start := max(log.LogStart(), min(log.HighWatermark(), log.DurableEnd()))
+	p.replica = partition.New(m.self, start)
+	p.highWatermark.Store(int64(start))
+	log.OnDurable(p.durable)
+	return p, nil
+}
+
+// Configure gives a topic's partitions changed settings; an unknown topic is ignored.
+func (m *Manager) Configure(name string, settings *TopicSettings) {
+	m.mu.RLock()
+	t := m.byName[name]
+	m.mu.RUnlock()
+	if t == nil {
+		return
+	}
+	for _, p := range t.partitions {
+		if p != nil {
+			p.configure(settings)
+		}
+	}
+}
+
+// Remove ends the service of a deleted topic's partitions and hands their logs to deletion.
+func (m *Manager) Remove(id ids.TopicID) error {
+	m.mu.Lock()
+	t := m.byID[id]
+	if t == nil {
+		m.mu.Unlock()
+		return nil
+	}
+	delete(m.byID, id)
+	if m.byName[t.name] == t {
+		delete(m.byName, t.name)
+	}
+	m.mu.Unlock()
+	var failed []error
+	for _, p := range t.partitions {
+		if p == nil {
+			continue
+		}
+		p.remove()
+		if err := m.store.DeleteLog(p.name, id); err != nil {
+			failed = append(failed, fmt.Errorf("delete the log of %s: %w", p.name, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Partitions tells how many partitions this broker holds, how many of them it leads, and how many cannot be served.
+func (m *Manager) Partitions() (held, led, offline int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, t := range m.byID {
+		for _, p := range t.partitions {
+			if p == nil {
+				continue
+			}
+			held++
+			if p.leader.Load().Broker == m.self {
+				led++
+			}
+			if p.log == nil || p.log.Err() != nil {
+				offline++
+			}
+		}
+	}
+	return held, led, offline
+}

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+func newTopic() *cobra.Command {
+	topic := &cobra.Command{Use: "topic", Short: "Create, list, describe and delete topics", Args: cobra.NoArgs}
+	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicDelete())
+	return topic
+}
+
+// withAdmin runs fn with an admin client and gives the broker as long as the flags say.
+func (f *clientFlags) withAdmin(ctx context.Context, fn func(context.Context, *kadm.Client) error) error {
+	client, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 2*f.timeout)
+	defer cancel()
+	return fn(ctx, kadm.NewClient(client))
+}
+
+func newTopicCreate() *cobra.Command {
+	var flags clientFlags
+	var partitions int32
+	var replicas int16
+	var settings []string
+	var ifAbsent bool
+	cmd := &cobra.Command{
+		Use:     "create TOPIC...",
+		Short:   "Create topics",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla topic create flights --partitions 6 --config retention.ms=86400000",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			configs, err := parseSettings(settings)
+			if err != nil {
+				return err
+			}
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				answers, err := admin.CreateTopics(ctx, partitions, replicas, configs, names...)
+				if err != nil {
+					return flags.explain("create topics", err)
+				}
+				return reportCreated(cmd, &flags, answers, ifAbsent)
+			})
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().Int32VarP(&partitions, "partitions", "p", -1, "number of partitions; -1 is the broker's num.partitions")
+	cmd.Flags().Int16VarP(&replicas, "replication-factor", "r", -1, "copies of each partition; -1 is the broker's default.replication.factor")
+	cmd.Flags().StringArrayVarP(&settings, "config", "c", nil, "topic setting KEY=VALUE, by Kafka's names; may be repeated")
+	cmd.Flags().BoolVar(&ifAbsent, "if-not-exists", false, "a topic that exists already is no error")
+	return cmd
+}
+
+func parseSettings(settings []string) (map[string]*string, error) {
+	configs := make(map[string]*string, len(settings))
+	for _, setting := range settings {
+		key, value, ok := strings.Cut(setting, "=")
+		if !ok {
+			return nil, fmt.Errorf("setting %q: want KEY=VALUE, such as retention.ms=86400000", setting)
+		}
+		configs[key] = &value
+	}
+	return configs, nil
+}
+
+type createdTopic struct {
+	Topic             string `json:"topic"`
+	ID                string `json:"id,omitempty"`
+	Partitions        int32  `json:"partitions,omitempty"`
+	ReplicationFactor int16  `json:"replicationFactor,omitempty"`
+	Existed           bool   `json:"existed,omitempty"`
+}
+
+func reportCreated(cmd *cobra.Command, flags *clientFlags, answers kadm.CreateTopicResponses, ifAbsent bool) error {
+	var created []createdTopic
+	var failed []error
+	for _, answer := range answers.Sorted() {
+		existed := ifAbsent && errors.Is(answer.Err, kerr.TopicAlreadyExists)
+		if answer.Err != nil && !existed {
+			failed = append(failed, topicError("create", answer.Topic, answer.Err, answer.ErrMessage))
+			continue
+		}
+		topic := createdTopic{Topic: answer.Topic, Existed: existed}
+		if !existed {
+			topic.ID, topic.Partitions, topic.ReplicationFactor = answer.ID.String(), answer.NumPartitions, answer.ReplicationFactor
+		}
+		created = append(created, topic)
+		if flags.output == outputText {
+			what := fmt.Sprintf("created topic %s: %d partitions, replication factor %d", topic.Topic, topic.Partitions, topic.ReplicationFactor)
+			if existed {
+				what = fmt.Sprintf("topic %s exists already", topic.Topic)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), what)
+		}
+	}
+	if flags.output == outputJSON {
+		if err := printJSON(cmd.OutOrStdout(), created); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// topicError joins what was tried, Kafka's code, and the broker's own sentence where it gave one.
+func topicError(doing, topic string, err error, message string) error {
+	var broker *kerr.Error
+	if errors.As(err, &broker) {
+		if message == "" {
+			message = broker.Description
+		}
+		return fmt.Errorf("%s topic %s: %s: %s", doing, topic, broker.Message, message)
+	}
+	return fmt.Errorf("%s topic %s: %w", doing, topic, err)
+}
+
+type listedTopic struct {
+	Topic             string `json:"topic"`
+	ID                string `json:"id"`
+	Partitions        int    `json:"partitions"`
+	ReplicationFactor int    `json:"replicationFactor"`
+	Internal          bool   `json:"internal,omitempty"`
+}
+
+func newTopicList() *cobra.Command {
+	var flags clientFlags
+	var internal bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List topics",
+		Args:    cobra.NoArgs,
+		Example: "  ottla topic list -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				topics, err := admin.ListTopicsWithInternal(ctx)
+				if err != nil {
+					return flags.explain("list topics", err)
+				}
+				listed := []listedTopic{}
+				rows := [][]string{{"TOPIC", "PARTITIONS", "REPLICAS", "ID"}}
+				for _, topic := range topics.Sorted() {
+					if topic.IsInternal && !internal {
+						continue
+					}
+					row := listedTopic{topic.Topic, topic.ID.String(), len(topic.Partitions), topic.Partitions.NumReplicas(), topic.IsInternal}
+					listed = append(listed, row)
+					rows = append(rows, []string{row.Topic, fmt.Sprint(row.Partitions), fmt.Sprint(row.ReplicationFactor), row.ID})
+				}
+				if flags.output == outputJSON {
+					return printJSON(cmd.OutOrStdout(), listed)
+				}
+				return printTable(cmd.OutOrStdout(), rows)
+			})
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().BoolVar(&internal, "internal", false, "show internal topics too")
+	return cmd
+}
+
+type describedPartition struct {
+	Partition   int32   `json:"partition"`
+	Leader      int32   `json:"leader"`
+	LeaderEpoch int32   `json:"leaderEpoch"`
+	Replicas    []int32 `json:"replicas"`
+	ISR         []int32 `json:"isr"`
+	Start       int64   `json:"startOffset"`
+	End         int64   `json:"endOffset"`
+}
+
+type describedTopic struct {
+	Topic      string               `json:"topic"`
+	ID         string               `json:"id"`
+	Partitions []describedPartition `json:"partitions"`
+	Settings   map[string]string    `json:"settings"`
+}
+
+func newTopicDescribe() *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:     "describe TOPIC...",
+		Short:   "Show partitions, offsets and the settings that differ from the broker's",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla topic describe flights",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				described, err := describeTopics(ctx, admin, &flags, names)
+				if err != nil {
+					return err
+				}
+				if flags.output == outputJSON {
+					return printJSON(cmd.OutOrStdout(), described)
+				}
+				for _, topic := range described {
+					printDescribed(cmd, topic)
+				}
+				return nil
+			})
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func describeTopics(ctx context.Context, admin *kadm.Client, flags *clientFlags, names []string) ([]describedTopic, error) {
+	topics, err := admin.ListTopicsWithInternal(ctx, names...)
+	if err != nil {
+		return nil, flags.explain("describe topics", err)
+	}
+	for _, topic := range topics.Sorted() {
+		if topic.Err != nil {
+			return nil, topicError("describe", topic.Topic, topic.Err, "")
+		}
+	}
+	starts, err := admin.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return nil, flags.explain("read start offsets", err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return nil, flags.explain("read end offsets", err)
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil, flags.explain("read topic settings", err)
+	}
+	var described []describedTopic
+	for _, topic := range topics.Sorted() {
+		one := describedTopic{Topic: topic.Topic, ID: topic.ID.String(), Settings: map[string]string{}}
+		for _, partition := range topic.Partitions.Sorted() {
+			start, _ := starts.Lookup(topic.Topic, partition.Partition)
+			end, _ := ends.Lookup(topic.Topic, partition.Partition)
+			one.Partitions = append(one.Partitions, describedPartition{partition.Partition, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.ISR, start.Offset, end.Offset})
+		}
+		if config, err := configs.On(topic.Topic, nil); err == nil {
+			for _, setting := range config.Configs {
+				// DYNAMIC_TOPIC_CONFIG: set on the topic itself.
+				if setting.Source.String() == "DYNAMIC_TOPIC_CONFIG" {
+					one.Settings[setting.Key] = setting.MaybeValue()
+				}
+			}
+		}
+		described = append(described, one)
+	}
+	return described, nil
+}
+
+func printDescribed(cmd *cobra.Command, topic describedTopic) {
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "topic %s, id %s\n", topic.Topic, topic.ID)
+	keys := make([]string, 0, len(topic.Settings))
+	for key := range topic.Settings {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		fmt.Fprintf(out, "  %s=%s\n", key, topic.Settings[key])
+	}
+	rows := [][]string{{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"}}
+	for _, p := range topic.Partitions {
+		rows = append(rows, []string{fmt.Sprint(p.Partition), fmt.Sprint(p.Leader), fmt.Sprint(p.LeaderEpoch), fmt.Sprint(p.Replicas), fmt.Sprint(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End)})
+	}
+	printTable(out, rows)
+}
+
+func newTopicDelete() *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:     "delete TOPIC...",
+		Short:   "Delete topics and their records",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla topic delete flights --timeout 30s",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				admin.SetTimeoutMillis(int32(flags.timeout / time.Millisecond))
+				answers, err := admin.DeleteTopics(ctx, names...)
+				if err != nil {
+					return flags.explain("delete topics", err)
+				}
+				var deleted []string
+				var failed []error
+				for _, answer := range answers.Sorted() {
+					if answer.Err != nil {
+						failed = append(failed, topicError("delete", answer.Topic, answer.Err, answer.ErrMessage))
+						continue
+					}
+					deleted = append(deleted, answer.Topic)
+					if flags.output == outputText {
+						fmt.Fprintf(cmd.OutOrStdout(), "deleted topic %s\n", answer.Topic)
+					}
+				}
+				if flags.output == outputJSON {
+					if err := printJSON(cmd.OutOrStdout(), map[string][]string{"deleted": deleted}); err != nil {
+						return err
+					}
+				}
+				return errors.Join(failed...)
+			})
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// release and commit are set by the linker (-X main.release=… -X main.commit=…); a plain 'go build' inside a checkout fills
+// the commit from the build information instead.
+var (
+	release = ""
+	commit  = ""
+)
+
+func version() string {
+	if release == "" {
+		return "0.0.0-dev"
+	}
+	return release
+}
+
+func revision() string {
+	if commit != "" {
+		return commit
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+func newVersion() *cobra.Command {
+	var output outputFormat
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print version, commit and Go version",
+		Args:    cobra.NoArgs,
+		Example: "  ottla version -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			platform := runtime.GOOS + "/" + runtime.GOARCH
+			if output == outputJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version(), "commit": revision(), "go": runtime.Version(), "platform": platform})
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "ottla %s (commit %s, %s, %s)\n", version(), revision(), runtime.Version(), platform)
+			return nil
+		},
+	}
+	output.register(cmd)
+	return cmd
+}

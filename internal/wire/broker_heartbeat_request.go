@@ -31,6 +31,7 @@ func (m *BrokerHeartbeatRequest) decode(d *Decoder, version int16) {
 	m.WantFence = d.readBool()
 	m.WantShutDown = d.readBool()
 	m.OfflineLogDirs = m.OfflineLogDirs[:0]
+	keptCordonedLogDirs := m.CordonedLogDirs
 	m.CordonedLogDirs = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
@@ -38,7 +39,7 @@ func (m *BrokerHeartbeatRequest) decode(d *Decoder, version int16) {
 		case tag == 0 && version >= 1:
 			m.OfflineLogDirs = d.readUUIDs(m.OfflineLogDirs, true, false)
 		case tag == 1 && version == 2:
-			m.CordonedLogDirs = d.readUUIDs(m.CordonedLogDirs, true, true)
+			m.CordonedLogDirs = d.readUUIDs(keptCordonedLogDirs, true, true)
 		default:
 			d.skipTag()
 		}

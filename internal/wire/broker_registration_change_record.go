@@ -28,6 +28,7 @@ func (m *BrokerRegistrationChangeRecord) decode(d *Decoder, version int16) {
 	m.Fenced = 0
 	m.InControlledShutdown = 0
 	m.LogDirs = m.LogDirs[:0]
+	keptCordonedLogDirs := m.CordonedLogDirs
 	m.CordonedLogDirs = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
@@ -39,7 +40,7 @@ func (m *BrokerRegistrationChangeRecord) decode(d *Decoder, version int16) {
 		case tag == 2 && version >= 2:
 			m.LogDirs = d.readUUIDs(m.LogDirs, true, false)
 		case tag == 3 && version == 3:
-			m.CordonedLogDirs = d.readUUIDs(m.CordonedLogDirs, true, true)
+			m.CordonedLogDirs = d.readUUIDs(keptCordonedLogDirs, true, true)
 		default:
 			d.skipTag()
 		}

@@ -71,12 +71,13 @@ func (m *ConsumerGroupCurrentMemberAssignmentValueTopicPartitions) Default() {
 func (m *ConsumerGroupCurrentMemberAssignmentValueTopicPartitions) decode(d *Decoder, version int16) {
 	m.TopicId = d.readUUID()
 	m.Partitions = d.readInt32s(m.Partitions, true, false)
+	keptAssignmentEpochs := m.AssignmentEpochs
 	m.AssignmentEpochs = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			m.AssignmentEpochs = d.readInt32s(m.AssignmentEpochs, true, true)
+			m.AssignmentEpochs = d.readInt32s(keptAssignmentEpochs, true, true)
 		default:
 			d.skipTag()
 		}

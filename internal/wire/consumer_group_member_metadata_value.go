@@ -49,13 +49,14 @@ func (m *ConsumerGroupMemberMetadataValue) decode(d *Decoder, version int16) {
 	m.SubscribedTopicRegex = d.readNullString(true, true)
 	m.RebalanceTimeoutMs = d.readInt32()
 	m.ServerAssignor = d.readNullString(true, true)
+	keptClassicMemberMetadata := m.ClassicMemberMetadata
 	m.ClassicMemberMetadata = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
 			if d.readPresence() {
-				m.ClassicMemberMetadata = reused(m.ClassicMemberMetadata)
+				m.ClassicMemberMetadata = reused(keptClassicMemberMetadata)
 				m.ClassicMemberMetadata.decode(d, version)
 			} else {
 				m.ClassicMemberMetadata = nil

@@ -35,36 +35,43 @@ func (m *PartitionChangeRecord) Default() {
 func (m *PartitionChangeRecord) decode(d *Decoder, version int16) {
 	m.PartitionId = d.readInt32()
 	m.TopicId = d.readUUID()
+	keptIsr := m.Isr
 	m.Isr = nil
 	m.Leader = -2
+	keptReplicas := m.Replicas
 	m.Replicas = nil
+	keptRemovingReplicas := m.RemovingReplicas
 	m.RemovingReplicas = nil
+	keptAddingReplicas := m.AddingReplicas
 	m.AddingReplicas = nil
 	m.LeaderRecoveryState = -1
+	keptEligibleLeaderReplicas := m.EligibleLeaderReplicas
 	m.EligibleLeaderReplicas = nil
+	keptLastKnownElr := m.LastKnownElr
 	m.LastKnownElr = nil
+	keptDirectories := m.Directories
 	m.Directories = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			m.Isr = d.readInt32s(m.Isr, true, true)
+			m.Isr = d.readInt32s(keptIsr, true, true)
 		case tag == 1:
 			m.Leader = d.readInt32()
 		case tag == 2:
-			m.Replicas = d.readInt32s(m.Replicas, true, true)
+			m.Replicas = d.readInt32s(keptReplicas, true, true)
 		case tag == 3:
-			m.RemovingReplicas = d.readInt32s(m.RemovingReplicas, true, true)
+			m.RemovingReplicas = d.readInt32s(keptRemovingReplicas, true, true)
 		case tag == 4:
-			m.AddingReplicas = d.readInt32s(m.AddingReplicas, true, true)
+			m.AddingReplicas = d.readInt32s(keptAddingReplicas, true, true)
 		case tag == 5:
 			m.LeaderRecoveryState = d.readInt8()
 		case tag == 6 && version == 2:
-			m.EligibleLeaderReplicas = d.readInt32s(m.EligibleLeaderReplicas, true, true)
+			m.EligibleLeaderReplicas = d.readInt32s(keptEligibleLeaderReplicas, true, true)
 		case tag == 7 && version == 2:
-			m.LastKnownElr = d.readInt32s(m.LastKnownElr, true, true)
+			m.LastKnownElr = d.readInt32s(keptLastKnownElr, true, true)
 		case tag == 8 && version >= 1:
-			m.Directories = d.readUUIDs(m.Directories, true, true)
+			m.Directories = d.readUUIDs(keptDirectories, true, true)
 		default:
 			d.skipTag()
 		}

@@ -52,7 +52,9 @@ func (m *PartitionRecord) decode(d *Decoder, version int16) {
 		m.Directories = m.Directories[:0]
 	}
 	m.LeaderRecoveryState = 0
+	keptEligibleLeaderReplicas := m.EligibleLeaderReplicas
 	m.EligibleLeaderReplicas = nil
+	keptLastKnownElr := m.LastKnownElr
 	m.LastKnownElr = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
@@ -60,9 +62,9 @@ func (m *PartitionRecord) decode(d *Decoder, version int16) {
 		case tag == 0:
 			m.LeaderRecoveryState = d.readInt8()
 		case tag == 1 && version == 2:
-			m.EligibleLeaderReplicas = d.readInt32s(m.EligibleLeaderReplicas, true, true)
+			m.EligibleLeaderReplicas = d.readInt32s(keptEligibleLeaderReplicas, true, true)
 		case tag == 2 && version == 2:
-			m.LastKnownElr = d.readInt32s(m.LastKnownElr, true, true)
+			m.LastKnownElr = d.readInt32s(keptLastKnownElr, true, true)
 		default:
 			d.skipTag()
 		}

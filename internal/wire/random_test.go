@@ -29,8 +29,10 @@ type filler struct {
 	rng *rand.Rand
 	// nulls allows null where the type has it.
 	nulls bool
-	// maxElements is the length of the longest array.
-	maxElements int
+	// minElements and maxElements are the lengths of the shortest and the longest array.
+	minElements, maxElements int
+	// words, if not nil, are the only strings.
+	words []string
 }
 
 func newFiller(seed uint64) *filler {
@@ -53,6 +55,9 @@ func (f *filler) integer() int64 {
 }
 
 func (f *filler) text() string {
+	if f.words != nil {
+		return f.words[f.rng.IntN(len(f.words))]
+	}
 	n := f.rng.IntN(12)
 	switch f.rng.IntN(20) {
 	case 0:
@@ -106,7 +111,7 @@ func (f *filler) fill(v reflect.Value) {
 		if v.SetZero(); f.null() {
 			return
 		}
-		n := f.rng.IntN(f.maxElements + 1)
+		n := f.minElements + f.rng.IntN(f.maxElements-f.minElements+1)
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		for i := range n {
 			f.fill(v.Index(i))
@@ -124,4 +129,43 @@ func (f *filler) fill(v reflect.Value) {
 	default:
 		panic("no random " + v.Type().String())
 	}
+}
+
+// allMessages is one empty message of every kind, in a fixed order.
+func allMessages() []wire.Message {
+	var all []wire.Message
+	add := func(m wire.Message) {
+		if !reflect.ValueOf(&m).Elem().IsNil() {
+			all = append(all, m)
+		}
+	}
+	for key := range int16(100) {
+		add(wire.NewRequest(key))
+		add(wire.NewResponse(key))
+		for _, construct := range []func(int16) wire.CoordinatorRecord{
+			wire.NewConsumerOffsetsKey, wire.NewConsumerOffsetsValue, wire.NewTransactionStateKey,
+			wire.NewTransactionStateValue, wire.NewShareGroupStateKey, wire.NewShareGroupStateValue,
+		} {
+			if m := construct(key); m != nil {
+				add(m)
+			}
+		}
+		if m := wire.NewMetadataRecord(key); m != nil {
+			add(m)
+		}
+	}
+	return append(all, &wire.RequestHeader{}, &wire.ResponseHeader{}, &wire.AbortedTxn{}, &wire.ConsumerProtocolAssignment{},
+		&wire.ConsumerProtocolSubscription{}, &wire.ControlRecordTypeSchema{}, &wire.DefaultPrincipalData{}, &wire.EndTxnMarker{},
+		&wire.KRaftVersionRecord{}, &wire.LeaderChangeMessage{}, &wire.SnapshotFooterRecord{}, &wire.SnapshotHeaderRecord{},
+		&wire.VotersRecord{})
+}
+
+// mustEncode is m's bytes at version.
+func mustEncode(t testing.TB, m wire.Message, version int16) []byte {
+	t.Helper()
+	var e wire.Encoder
+	if err := m.Encode(&e, version); err != nil {
+		t.Fatalf("%v\n%+v", err, m)
+	}
+	return e.Buf
 }

@@ -76,6 +76,7 @@ func (m *RegisterBrokerRecord) decode(d *Decoder, version int16) {
 		m.InControlledShutdown = false
 	}
 	m.LogDirs = m.LogDirs[:0]
+	keptCordonedLogDirs := m.CordonedLogDirs
 	m.CordonedLogDirs = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
@@ -83,7 +84,7 @@ func (m *RegisterBrokerRecord) decode(d *Decoder, version int16) {
 		case tag == 0 && version >= 3:
 			m.LogDirs = d.readUUIDs(m.LogDirs, true, false)
 		case tag == 1 && version == 4:
-			m.CordonedLogDirs = d.readUUIDs(m.CordonedLogDirs, true, true)
+			m.CordonedLogDirs = d.readUUIDs(keptCordonedLogDirs, true, true)
 		default:
 			d.skipTag()
 		}

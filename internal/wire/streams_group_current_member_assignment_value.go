@@ -119,12 +119,13 @@ func (m *StreamsGroupCurrentMemberAssignmentValueTaskIds) Default() {
 func (m *StreamsGroupCurrentMemberAssignmentValueTaskIds) decode(d *Decoder, version int16) {
 	m.SubtopologyId = d.readString(true)
 	m.Partitions = d.readInt32s(m.Partitions, true, false)
+	keptAssignmentEpochs := m.AssignmentEpochs
 	m.AssignmentEpochs = nil
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			m.AssignmentEpochs = d.readInt32s(m.AssignmentEpochs, true, true)
+			m.AssignmentEpochs = d.readInt32s(keptAssignmentEpochs, true, true)
 		default:
 			d.skipTag()
 		}

@@ -32,6 +32,7 @@ func (m *StreamsGroupMetadataValue) decode(d *Decoder, version int16) {
 	m.Epoch = d.readInt32()
 	m.MetadataHash = d.readInt64()
 	m.ValidatedTopologyEpoch = -1
+	keptLastAssignmentConfigs := m.LastAssignmentConfigs
 	m.LastAssignmentConfigs = nil
 	m.StoredDescriptionTopologyEpoch = -1
 	m.FailedDescriptionTopologyEpoch = -1
@@ -41,7 +42,7 @@ func (m *StreamsGroupMetadataValue) decode(d *Decoder, version int16) {
 		case tag == 0:
 			m.ValidatedTopologyEpoch = d.readInt32()
 		case tag == 1:
-			m.LastAssignmentConfigs = readArray(d, m.LastAssignmentConfigs, true, true, 3)
+			m.LastAssignmentConfigs = readArray(d, keptLastAssignmentConfigs, true, true, 3)
 			for i := range m.LastAssignmentConfigs {
 				if m.LastAssignmentConfigs[i].decode(d, version); !d.ok() {
 					return

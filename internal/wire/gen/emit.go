@@ -351,6 +351,9 @@ func (e *emitter) decode(s *structure) {
 func (e *emitter) decodeTags(s *structure) {
 	tagged := s.tagged()
 	for _, f := range tagged {
+		if f.keptForTag() {
+			e.p("kept%s := m.%s", f.name, f.name)
+		}
 		e.p("%s", f.setDefault())
 	}
 	switch s.flexible() {
@@ -396,12 +399,21 @@ func (s *structure) flexibleFor(f *field) string {
 	return s.flexible()
 }
 
+// keptForTag reports whether the field becomes nil before the tagged fields are read, so that what it held must be kept
+// aside to be reused.
+func (f *field) keptForTag() bool {
+	return f.tagged() && f.mayBeNull() && (f.array || f.kind == "struct")
+}
+
 func (e *emitter) read(s *structure, f *field) {
-	target := "m." + f.name
+	target, kept := "m."+f.name, "m."+f.name
+	if f.keptForTag() {
+		kept = "kept" + f.name
+	}
 	flexible, nullable := s.flexibleFor(f), condition(f.nullable, s.within(f))
 	switch {
 	case f.kind == "struct" && f.array:
-		e.p("%s = readArray(d, %s, %s, %s, %s)", target, target, flexible, nullable, f.structure.minBytesExpression())
+		e.p("%s = readArray(d, %s, %s, %s, %s)", target, kept, flexible, nullable, f.structure.minBytesExpression())
 		e.p("for i := range %s {", target)
 		e.p("if %s[i].decode(d, version); !d.ok() {\nreturn\n}\n}", target)
 	case f.kind == "struct" && !f.mayBeNull():
@@ -412,11 +424,11 @@ func (e *emitter) read(s *structure, f *field) {
 			present = fmt.Sprintf("!(%s) || d.readPresence()", nullable)
 		}
 		e.p("if %s {", present)
-		e.p("%s = reused(%s)", target, target)
+		e.p("%s = reused(%s)", target, kept)
 		e.p("%s.decode(d, version)", target)
 		e.p("} else {\n%s = nil\n}", target)
 	case f.array:
-		e.p("%s = d.read%s(%s, %s, %s)", target, f.method(), target, flexible, nullable)
+		e.p("%s = d.read%s(%s, %s, %s)", target, f.method(), kept, flexible, nullable)
 	case f.kind == "string" && !f.mayBeNull():
 		e.p("%s = d.readString(%s)", target, flexible)
 	case f.kind == "string" || f.kind == "bytes" || f.kind == "records":

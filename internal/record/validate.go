@@ -74,7 +74,9 @@ func invalid(r Reason, format string, args ...any) *Invalid {
 
 // Validate checks that records is what Produce v3+ must carry for a partition, exactly one v2 batch, that the rules
 // accept, and returns it. As Kafka does, it ignores what follows the batch if that is too short to be another one, and
-// corrects a MaxTimestamp that its records belie (rewriting the CRC). A refusal is an *Invalid with Kafka's code.
+// corrects a MaxTimestamp that its records belie, and a timestamp type that only brokers may set (rewriting the CRC).
+// A refusal is an *Invalid with Kafka's code. Stricter than Kafka, because one such batch breaks some consumer:
+// offset deltas of uncompressed records must be dense, and key and value lengths below -1 are no nulls.
 //
 // A valid batch costs no allocation, except that opening a compressed one may grow pooled buffers.
 func Validate(records []byte, rules *Rules) (Batch, error) {
@@ -145,11 +147,16 @@ func checkHeader(b Batch, rules *Rules) error {
 	return nil
 }
 
-// checkRecords walks the records where the rules ask for it. A compressed batch is opened, without being asked, where
+// checkRecords walks the records of uncompressed batches, and of compressed ones where the rules ask for it. A compressed batch is opened, without being asked, where
 // its header lies outside the timestamp window: only its records can tell which of them to name.
 func checkRecords(b Batch, rules *Rules) error {
 	if b.TimestampType() == LogAppendTime && !rules.AllowControl {
-		return timestampTypeRefused(b)
+		if rules.LogAppendTime || b.MaxTimestamp() == NoTimestamp {
+			return refuseAll(b, "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.")
+		}
+		// Kafka takes it for CreateTime on a topic of CreateTime.
+		b[offAttributes+1] &^= attrLogAppendTime
+		b.sealCRC()
 	}
 	if b.Codec() == None {
 		return checkWalk(b, b.Payload(), rules)
@@ -206,7 +213,7 @@ func checkWalk(b Batch, payload []byte, rules *Rules) error {
 			bad.add(InvalidRecord, i, "record %d of the batch has offset delta %d instead of incremental ones", i, f.offsetDelta)
 		}
 		if rules.Compacted && f.keyLen < 0 && !b.IsControl() {
-			bad.add(InvalidRecord, i, "Compacted topic cannot accept message without key.")
+			bad.add(InvalidRecord, i, "Compacted topic cannot accept message without key")
 		}
 		ms := base + f.timestampDelta
 		if window && rules.outside(ms) {
@@ -230,11 +237,11 @@ func checkWalk(b Batch, payload []byte, rules *Rules) error {
 	return nil
 }
 
-func timestampTypeRefused(b Batch) error {
-	const message = "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime."
+// refuseAll names every record of the batch for the same timestamp error.
+func refuseAll(b Batch, message string) error {
 	var bad recordErrors
 	for i := range int(b.Count()) {
-		bad.add(InvalidTimestamp, i, message)
+		bad.add(InvalidTimestamp, i, "%s", message)
 	}
 	return bad.err()
 }

@@ -11,13 +11,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
-	// copyBufferBytes is the size of the pooled buffers through which SendFile copies where the kernel can't send.
-	copyBufferBytes = 64 << 10
 	// sendFileMinBytes is from where on sendfile pays. Below it the copy through a pooled buffer costs the same two
 	// system calls, and the reader finds the bytes in cache.
 	sendFileMinBytes = 16 << 10
@@ -36,11 +32,8 @@ type osNetwork struct {
 // OS returns the real network: TCP, with TCP_NODELAY and keepalive set on every connection.
 func OS() Network {
 	return &osNetwork{
-		listen: net.ListenConfig{KeepAliveConfig: keepAlive()},
-		buffers: &sync.Pool{New: func() any {
-			buffer := make([]byte, copyBufferBytes)
-			return &buffer
-		}},
+		listen:  net.ListenConfig{KeepAliveConfig: keepAlive()},
+		buffers: newCopyBuffers(),
 	}
 }
 
@@ -90,7 +83,7 @@ type osConn struct {
 	network *osNetwork
 
 	readable func(fd uintptr) bool
-	peeked   [1]byte
+	peeked   peekState
 
 	vector net.Buffers
 	send   sendState
@@ -118,18 +111,7 @@ func (c *osConn) WaitReadable() error { return c.raw.Read(c.readable) }
 
 // peek reports whether a read would return at once; false makes the netpoller wait and ask again. It must look: the
 // poller is edge-triggered, so neither an old edge proves that bytes are there, nor does its absence prove the contrary.
-func (c *osConn) peek(fd uintptr) bool {
-	for {
-		_, _, err := unix.Recvfrom(int(fd), c.peeked[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		switch err {
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			return true
-		}
-	}
-}
+func (c *osConn) peek(socket uintptr) bool { return readableNow(socket, &c.peeked) }
 
 func (c *osConn) WriteBuffers(buffers [][]byte) error {
 	c.vector = buffers
@@ -156,41 +138,4 @@ func (c *osConn) SendFile(head []byte, source io.ReaderAt, offset, n int64) erro
 		}
 	}
 	return copyFile(c.TCPConn, c.network.buffers, head, source, offset, n)
-}
-
-// copyFile writes head and then n bytes of source through a pooled buffer, head and first bytes in one write.
-func copyFile(to io.Writer, pool *sync.Pool, head []byte, source io.ReaderAt, offset, n int64) error {
-	pooled := pool.Get().(*[]byte)
-	defer pool.Put(pooled)
-	buffer := *pooled
-	filled := 0
-	if len(head) > len(buffer)/2 {
-		if _, err := to.Write(head); err != nil {
-			return err
-		}
-	} else {
-		filled = copy(buffer, head)
-	}
-	for n > 0 || filled > 0 {
-		want := int(min(n, int64(len(buffer)-filled)))
-		got, err := source.ReadAt(buffer[filled:filled+want], offset)
-		if got < want {
-			return shortSource(offset+int64(got), n-int64(got), err)
-		}
-		if _, err := to.Write(buffer[:filled+want]); err != nil {
-			return err
-		}
-		offset += int64(want)
-		n -= int64(want)
-		filled = 0
-	}
-	return nil
-}
-
-// shortSource is the error of a source that ends before the bytes that were promised.
-func shortSource(offset, missing int64, cause error) error {
-	if cause == nil || cause == io.EOF {
-		cause = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("send file: %d bytes missing at offset %d: %w", missing, offset, cause)
 }

@@ -65,19 +65,18 @@ func (m *ConsumerGroupCurrentMemberAssignmentValue) encode(e *Encoder, version i
 func (m *ConsumerGroupCurrentMemberAssignmentValueTopicPartitions) Default() {
 	m.TopicId = UUID{}
 	m.Partitions = m.Partitions[:0]
-	m.AssignmentEpochs = nil
+	m.AssignmentEpochs = emptied(m.AssignmentEpochs)
 }
 
 func (m *ConsumerGroupCurrentMemberAssignmentValueTopicPartitions) decode(d *Decoder, version int16) {
 	m.TopicId = d.readUUID()
 	m.Partitions = d.readInt32s(m.Partitions, true, false)
-	keptAssignmentEpochs := m.AssignmentEpochs
-	m.AssignmentEpochs = nil
+	m.AssignmentEpochs = emptied(m.AssignmentEpochs)
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			m.AssignmentEpochs = d.readInt32s(keptAssignmentEpochs, true, true)
+			m.AssignmentEpochs = d.readInt32s(m.AssignmentEpochs, true, true)
 		default:
 			d.skipTag()
 		}
@@ -91,7 +90,7 @@ func (m *ConsumerGroupCurrentMemberAssignmentValueTopicPartitions) encode(e *Enc
 	e.writeUUID(m.TopicId)
 	e.writeInt32s(m.Partitions, true, false)
 	tags := e.beginTags()
-	if m.AssignmentEpochs != nil {
+	if m.AssignmentEpochs == nil || len(m.AssignmentEpochs) != 0 {
 		at := e.beginTag(tags, 0)
 		e.writeInt32s(m.AssignmentEpochs, true, true)
 		e.endTag(at)

@@ -37,7 +37,8 @@ func (m *ConsumerGroupMemberMetadataValue) Default() {
 	m.SubscribedTopicRegex = NullString{Valid: true}
 	m.RebalanceTimeoutMs = -1
 	m.ServerAssignor = NullString{Valid: true}
-	m.ClassicMemberMetadata = nil
+	m.ClassicMemberMetadata = reused(m.ClassicMemberMetadata)
+	m.ClassicMemberMetadata.Default()
 }
 
 func (m *ConsumerGroupMemberMetadataValue) decode(d *Decoder, version int16) {
@@ -49,14 +50,14 @@ func (m *ConsumerGroupMemberMetadataValue) decode(d *Decoder, version int16) {
 	m.SubscribedTopicRegex = d.readNullString(true, true)
 	m.RebalanceTimeoutMs = d.readInt32()
 	m.ServerAssignor = d.readNullString(true, true)
-	keptClassicMemberMetadata := m.ClassicMemberMetadata
-	m.ClassicMemberMetadata = nil
+	m.ClassicMemberMetadata = reused(m.ClassicMemberMetadata)
+	m.ClassicMemberMetadata.Default()
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			if d.readPresence() {
-				m.ClassicMemberMetadata = reused(keptClassicMemberMetadata)
+			if d.readTagPresence() {
+				m.ClassicMemberMetadata = reused(m.ClassicMemberMetadata)
 				m.ClassicMemberMetadata.decode(d, version)
 			} else {
 				m.ClassicMemberMetadata = nil
@@ -80,9 +81,9 @@ func (m *ConsumerGroupMemberMetadataValue) encode(e *Encoder, version int16) {
 	e.writeInt32(m.RebalanceTimeoutMs)
 	e.writeNullString(m.ServerAssignor, true, true)
 	tags := e.beginTags()
-	if m.ClassicMemberMetadata != nil {
+	if m.ClassicMemberMetadata == nil || !m.ClassicMemberMetadata.isDefault() {
 		at := e.beginTag(tags, 0)
-		if e.writePresence(m.ClassicMemberMetadata != nil, true) {
+		if e.writeTagPresence(m.ClassicMemberMetadata != nil) {
 			m.ClassicMemberMetadata.encode(e, version)
 		}
 		e.endTag(at)
@@ -113,6 +114,11 @@ func (m *ConsumerGroupMemberMetadataValueClassicMemberMetadata) encode(e *Encode
 		m.SupportedProtocols[i].encode(e, version)
 	}
 	e.writeNoTags()
+}
+
+func (m *ConsumerGroupMemberMetadataValueClassicMemberMetadata) isDefault() bool {
+	return !(m.SessionTimeoutMs != 0 ||
+		len(m.SupportedProtocols) != 0)
 }
 
 // Default sets every field to the schema's default.

@@ -246,8 +246,11 @@ func (d *Decoder) readRecords(flexible, nullable bool) Records {
 	return Records{Bytes: d.readBytes(flexible, nullable)}
 }
 
-// readPresence reads the byte before a nullable struct.
+// readPresence reads the byte before a nullable struct: -1 is null, 1 is not.
 func (d *Decoder) readPresence() bool { return d.readInt8() >= 0 }
+
+// readTagPresence reads the varint before a nullable struct in a tagged field: there 0 is null.
+func (d *Decoder) readTagPresence() bool { return d.readUvarint() != 0 }
 
 // readArray reads an array's count and returns s, grown or cut to it; the caller decodes every element. An element takes
 // at least minBytes of input; its size in memory is charged to the budget.

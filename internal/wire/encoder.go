@@ -166,6 +166,12 @@ func (e *Encoder) writePresence(present, nullable bool) bool {
 	return present
 }
 
+// writeTagPresence is writePresence in a tagged field, where null is 0.
+func (e *Encoder) writeTagPresence(present bool) bool {
+	e.writeBool(present)
+	return present
+}
+
 func (e *Encoder) writeStrings(v []string, flexible, nullable bool) {
 	e.writeCount(len(v), v == nil, flexible, nullable)
 	for _, s := range v {

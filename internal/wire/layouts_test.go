@@ -147,6 +147,19 @@ func TestKafkaRecords(t *testing.T) {
 	}
 }
 
+// TestAbortedTransactionIndex re-encodes Kafka's entry of a transaction index: int16 version, then the layout.
+func TestAbortedTransactionIndex(t *testing.T) {
+	entry, err := os.ReadFile(filepath.Join(golden, "t-0/00000000000000000000.txnindex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m wire.AbortedTxn
+	reencode(t, &m, int16(binary.BigEndian.Uint16(entry)), entry[2:])
+	if want := (wire.AbortedTxn{ProducerId: 1, FirstOffset: 3007, LastOffset: 3012, LastStableOffset: 3013}); m != want {
+		t.Errorf("%+v, want %+v", m, want)
+	}
+}
+
 // metadataRecord opens the frame of a metadata record's value (uvarint frame version 1, uvarint type, uvarint version),
 // or the key of a control record (int16 version, int16 type) whose value is the layout alone.
 func metadataRecord(t *testing.T, r rawRecord) (wire.Message, int16, []byte) {

@@ -113,19 +113,18 @@ func (m *StreamsGroupCurrentMemberAssignmentValue) encode(e *Encoder, version in
 func (m *StreamsGroupCurrentMemberAssignmentValueTaskIds) Default() {
 	m.SubtopologyId = ""
 	m.Partitions = m.Partitions[:0]
-	m.AssignmentEpochs = nil
+	m.AssignmentEpochs = emptied(m.AssignmentEpochs)
 }
 
 func (m *StreamsGroupCurrentMemberAssignmentValueTaskIds) decode(d *Decoder, version int16) {
 	m.SubtopologyId = d.readString(true)
 	m.Partitions = d.readInt32s(m.Partitions, true, false)
-	keptAssignmentEpochs := m.AssignmentEpochs
-	m.AssignmentEpochs = nil
+	m.AssignmentEpochs = emptied(m.AssignmentEpochs)
 	for n := d.readTagCount(); n > 0; n-- {
 		tag, frame := d.beginTag()
 		switch {
 		case tag == 0:
-			m.AssignmentEpochs = d.readInt32s(keptAssignmentEpochs, true, true)
+			m.AssignmentEpochs = d.readInt32s(m.AssignmentEpochs, true, true)
 		default:
 			d.skipTag()
 		}
@@ -139,7 +138,7 @@ func (m *StreamsGroupCurrentMemberAssignmentValueTaskIds) encode(e *Encoder, ver
 	e.writeString(m.SubtopologyId, true)
 	e.writeInt32s(m.Partitions, true, false)
 	tags := e.beginTags()
-	if m.AssignmentEpochs != nil {
+	if m.AssignmentEpochs == nil || len(m.AssignmentEpochs) != 0 {
 		at := e.beginTag(tags, 0)
 		e.writeInt32s(m.AssignmentEpochs, true, true)
 		e.endTag(at)

@@ -23,7 +23,7 @@ func (m *StreamsGroupMetadataValue) Default() {
 	m.Epoch = 0
 	m.MetadataHash = 0
 	m.ValidatedTopologyEpoch = -1
-	m.LastAssignmentConfigs = nil
+	m.LastAssignmentConfigs = emptied(m.LastAssignmentConfigs)
 	m.StoredDescriptionTopologyEpoch = -1
 	m.FailedDescriptionTopologyEpoch = -1
 }
@@ -32,8 +32,7 @@ func (m *StreamsGroupMetadataValue) decode(d *Decoder, version int16) {
 	m.Epoch = d.readInt32()
 	m.MetadataHash = d.readInt64()
 	m.ValidatedTopologyEpoch = -1
-	keptLastAssignmentConfigs := m.LastAssignmentConfigs
-	m.LastAssignmentConfigs = nil
+	m.LastAssignmentConfigs = emptied(m.LastAssignmentConfigs)
 	m.StoredDescriptionTopologyEpoch = -1
 	m.FailedDescriptionTopologyEpoch = -1
 	for n := d.readTagCount(); n > 0; n-- {
@@ -42,7 +41,7 @@ func (m *StreamsGroupMetadataValue) decode(d *Decoder, version int16) {
 		case tag == 0:
 			m.ValidatedTopologyEpoch = d.readInt32()
 		case tag == 1:
-			m.LastAssignmentConfigs = readArray(d, keptLastAssignmentConfigs, true, true, 3)
+			m.LastAssignmentConfigs = readArray(d, m.LastAssignmentConfigs, true, true, 3)
 			for i := range m.LastAssignmentConfigs {
 				if m.LastAssignmentConfigs[i].decode(d, version); !d.ok() {
 					return
@@ -70,7 +69,7 @@ func (m *StreamsGroupMetadataValue) encode(e *Encoder, version int16) {
 		e.writeInt32(m.ValidatedTopologyEpoch)
 		e.endTag(at)
 	}
-	if m.LastAssignmentConfigs != nil {
+	if m.LastAssignmentConfigs == nil || len(m.LastAssignmentConfigs) != 0 {
 		at := e.beginTag(tags, 1)
 		e.writeCount(len(m.LastAssignmentConfigs), m.LastAssignmentConfigs == nil, true, true)
 		for i := range m.LastAssignmentConfigs {

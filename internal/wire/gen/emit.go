@@ -44,126 +44,6 @@ func (s *structure) flexible() string {
 // range of versions in which the field is read and written, seen from its struct.
 func (s *structure) fieldVersions(f *field) versions { return f.versions.intersect(s.used) }
 
-func (f *field) goType() string {
-	base := f.kind
-	switch {
-	case f.kind == "struct":
-		base = f.structure.goName
-		if f.mayBeNull() && !f.array {
-			base = "*" + base
-		}
-	case f.kind == "uuid":
-		base = "UUID"
-	case f.kind == "bytes":
-		base = "[]byte"
-	case f.kind == "records":
-		base = "Records"
-	case f.isErrorCode():
-		base = "ErrorCode"
-	case f.kind == "string" && f.mayBeNull() && !f.array:
-		base = "NullString"
-	}
-	if f.array {
-		return "[]" + base
-	}
-	return base
-}
-
-func (f *field) isErrorCode() bool {
-	return f.kind == "int16" && !f.array && strings.HasSuffix(f.name, "ErrorCode")
-}
-
-// method is what the runtime calls the field's type: readX and writeX.
-func (f *field) method() string {
-	name := map[string]string{"bool": "Bool", "int8": "Int8", "int16": "Int16", "uint16": "Uint16", "int32": "Int32", "int64": "Int64",
-		"float64": "Float64", "uuid": "UUID", "string": "String", "bytes": "Bytes", "records": "Records"}[f.kind]
-	switch {
-	case f.isErrorCode():
-		name = "ErrorCode"
-	case f.array:
-		name += "s"
-	case f.kind == "string" && f.mayBeNull():
-		name = "NullString"
-	}
-	return name
-}
-
-// isSlice reports whether nil is the field's null.
-func (f *field) isSlice() bool { return f.array || f.kind == "bytes" }
-
-func (f *field) defaultsToNull() bool {
-	return f.mayBeNull() && f.hasDefault && f.defaultText == "null"
-}
-
-// literal is the default of a field that is no slice.
-func (f *field) literal() string {
-	switch {
-	case f.kind == "uuid":
-		return "UUID{}"
-	case f.kind == "records":
-		return "Records{}"
-	case f.kind == "string" && !f.mayBeNull():
-		return strconv.Quote(f.defaultText)
-	case f.kind == "string" && f.defaultsToNull():
-		return "NullString{}"
-	case f.kind == "string":
-		return "NullString{Valid: true}"
-	case f.kind == "struct":
-		return "nil"
-	case f.hasDefault:
-		return f.defaultText
-	case f.kind == "bool":
-		return "false"
-	}
-	return "0"
-}
-
-// setDefault is the statement that gives the field its default and keeps what can be reused.
-func (f *field) setDefault() string {
-	target := "m." + f.name
-	switch {
-	case f.isSlice() && f.defaultsToNull():
-		return target + " = nil"
-	case f.kind == "bytes" && f.mayBeNull():
-		return target + " = []byte{}"
-	case f.kind == "bytes": // not [:0]: its capacity is the input's
-		return target + " = nil"
-	case f.isSlice() && f.mayBeNull():
-		return fmt.Sprintf("%s = emptied(%s)", target, target)
-	case f.isSlice():
-		return fmt.Sprintf("%s = %s[:0]", target, target)
-	case f.kind == "struct" && !f.mayBeNull():
-		return target + ".Default()"
-	}
-	return target + " = " + f.literal()
-}
-
-// differs is the condition for the field not to hold its default.
-func (f *field) differs() string {
-	target := "m." + f.name
-	switch {
-	case f.isSlice() && f.defaultsToNull():
-		return target + " != nil"
-	case f.isSlice() && f.mayBeNull():
-		return fmt.Sprintf("(%s == nil || len(%s) != 0)", target, target)
-	case f.isSlice():
-		return fmt.Sprintf("len(%s) != 0", target)
-	case f.kind == "records":
-		return fmt.Sprintf("(%s.Bytes != nil || %s.Region != nil)", target, target)
-	case f.kind == "struct" && !f.mayBeNull():
-		return fmt.Sprintf("!%s.isDefault()", target)
-	case f.kind == "bool" && f.literal() == "false":
-		return target
-	case f.kind == "bool":
-		return "!" + target
-	case f.kind == "string" && f.literal() == "NullString{}":
-		return target + ".Valid"
-	case strings.HasSuffix(f.literal(), "}"):
-		return fmt.Sprintf("%s != (%s)", target, f.literal())
-	}
-	return fmt.Sprintf("%s != %s", target, f.literal())
-}
-
 func emitMessage(m *message) string {
 	e := &emitter{}
 	for _, s := range m.structures {
@@ -282,7 +162,7 @@ func (e *emitter) defaults(s *structure) {
 
 // isDefault is needed for structs that are tagged fields, and for those inside them.
 func (e *emitter) isDefault(s *structure) {
-	if !s.needsIsDefault(nil) {
+	if !s.needsIsDefault() {
 		return
 	}
 	var differs []string
@@ -294,13 +174,13 @@ func (e *emitter) isDefault(s *structure) {
 	e.p("}\n")
 }
 
-func (s *structure) needsIsDefault(above []*structure) bool {
+func (s *structure) needsIsDefault() bool {
 	for _, other := range s.message.structures {
 		for _, f := range other.fields {
-			if f.structure != s || f.array || f.mayBeNull() {
+			if f.structure != s || f.array || f.defaultsToNull() {
 				continue
 			}
-			if f.tagged() || other != s && other.needsIsDefault(above) {
+			if f.tagged() || other != s && other.needsIsDefault() {
 				return true
 			}
 		}
@@ -402,7 +282,7 @@ func (s *structure) flexibleFor(f *field) string {
 // keptForTag reports whether the field becomes nil before the tagged fields are read, so that what it held must be kept
 // aside to be reused.
 func (f *field) keptForTag() bool {
-	return f.tagged() && f.mayBeNull() && (f.array || f.kind == "struct")
+	return f.tagged() && f.defaultsToNull() && (f.array || f.kind == "struct")
 }
 
 func (e *emitter) read(s *structure, f *field) {
@@ -420,6 +300,9 @@ func (e *emitter) read(s *structure, f *field) {
 		e.p("%s.decode(d, version)", target)
 	case f.kind == "struct":
 		present := "d.readPresence()"
+		if f.tagged() {
+			present = "d.readTagPresence()"
+		}
 		if nullable != "true" {
 			present = fmt.Sprintf("!(%s) || d.readPresence()", nullable)
 		}
@@ -495,7 +378,11 @@ func (e *emitter) write(s *structure, f *field) {
 	case f.kind == "struct" && !f.mayBeNull():
 		e.p("%s.encode(e, version)", target)
 	case f.kind == "struct":
-		e.p("if e.writePresence(%s != nil, %s) {", target, nullable)
+		if f.tagged() {
+			e.p("if e.writeTagPresence(%s != nil) {", target)
+		} else {
+			e.p("if e.writePresence(%s != nil, %s) {", target, nullable)
+		}
 		e.p("%s.encode(e, version)\n}", target)
 	case f.kind == "string" && !f.array && !f.mayBeNull():
 		e.p("e.writeString(%s, %s)", target, flexible)

@@ -231,7 +231,9 @@ func (f *field) parseAttribute(word string) (err error) {
 	case "nullable":
 		f.nullable, err = parseVersions(value)
 	case "default":
-		f.hasDefault, f.defaultText = true, strings.Trim(value, `"`)
+		// Kafka's generator takes a JSON null for "no default given", and "null" for null: fields with the former default
+		// to an empty array or a struct of defaults, and their null is written.
+		f.hasDefault, f.defaultText = value != "null", strings.Trim(value, `"`)
 	case "tag":
 		number, at, _ := strings.Cut(value, "@")
 		if f.tag, err = strconv.Atoi(number); err != nil {

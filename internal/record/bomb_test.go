@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,7 +183,7 @@ func TestDecompressForeign(t *testing.T) {
 			if _, err := record.Decompress(in.codec, nil, in.bytes, size-1); !errors.Is(err, record.ErrTooMuch) {
 				t.Errorf("%s of %d bytes with one byte less: %v", name, size, err)
 			}
-			if _, err := record.Decompress(in.codec, nil, in.bytes[:len(in.bytes)-1-rng.IntN(len(in.bytes)/2+1)], size); err == nil && in.codec != record.Snappy {
+			if _, err := record.Decompress(in.codec, nil, in.bytes[:len(in.bytes)-1-rng.IntN(len(in.bytes)/2+1)], size); err == nil && in.codec != record.Snappy && !strings.Contains(name, "of two") { // which a cut may leave whole
 				t.Errorf("%s of %d bytes, cut: no error", name, size)
 			}
 		}

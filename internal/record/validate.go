@@ -206,8 +206,10 @@ func checkWalk(b Batch, payload []byte, rules *Rules) error {
 		if at == len(payload) {
 			return invalid(InvalidRecord, "Incorrect declared batch size, premature EOF reached after %d of %d records", i, count)
 		}
-		if problem := f.parse(payload, at); problem != "" {
-			return invalid(InvalidRecord, "record %d of the batch: %s", i, problem)
+		if !f.skim(payload, at) {
+			if problem := f.parse(payload, at); problem != "" {
+				return invalid(InvalidRecord, "record %d of the batch: %s", i, problem)
+			}
 		}
 		if int(f.offsetDelta) != i {
 			bad.add(InvalidRecord, i, "record %d of the batch has offset delta %d instead of incremental ones", i, f.offsetDelta)

@@ -1,0 +1,24 @@
+// Package server is the edge that Kafka clients talk to: it accepts connections, cuts their bytes into requests, runs the
+// handlers of package api, and sends the replies back in the order of the requests.
+//
+// One goroutine per connection reads. It reads much at once and runs the handlers of all complete requests of that read
+// itself, one after the other; a handler never waits. A request that must wait (for a flush, a follower, a commit, more
+// bytes to fetch) is parked in its slot of the connection's FIFO while the reader goes on with the next. What is ready at
+// the head of the FIFO leaves in one vectored write: by the reader itself at the end of its batch, or, when a parked head
+// wakes later, by a writer goroutine that exists only while something is ready.
+//
+//	bytes ─→ reader ─→ handler ─→ slot ─┐ FIFO, bounded by requestsInFlight and replyBytesPerConnection
+//	             └─── writes ready ←────┤
+//	   Request.Wake ─→ writer ─→ Finish ┘
+//
+// Invariants (design §5, 4 and 7):
+//
+//   - replies leave in request order, exactly one for a request, none for a Silent one;
+//   - of a parked request's Pending exactly one of Finish and Cancel is called, once;
+//   - every FileRegion is released once, sent or not; a source shorter than its region closes the connection;
+//   - !writing ∧ !inBatch ⇒ the head of the FIFO is not ready: nobody forgets a reply;
+//   - bytes held for a frame ≤ 8 × bytes received of it + one read buffer, or what its client has filled before, whatever its length field says.
+//
+// It never looks inside a request's body, never touches a file but through FileRegion.Source, and knows no topic. Package
+// ottla makes it and connects its Events. Nothing here survives a crash; a client whose connection ends asks again.
+package server

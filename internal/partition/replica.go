@@ -84,20 +84,24 @@ func (r *Replica) end(broker ids.BrokerID) (ids.Offset, bool) {
 func (r *Replica) State() State { return r.state }
 
 // Leads reports whether this broker is the partition's leader.
-func (r *Replica) Leads() bool { return r.state.Leader == r.self && r.self != ids.NoBroker }
+func (r *Replica) Leads() bool { return r.state.LedBy(r.self) }
+
+// LedBy reports whether the broker is the leader.
+func (s *State) LedBy(broker ids.BrokerID) bool { return s.Leader == broker && broker != ids.NoBroker }
 
 // HighWatermark is the offset below which consumers may read.
 func (r *Replica) HighWatermark() ids.Offset { return r.highWatermark }
 
-// Check compares the epoch that a client sent as "current leader epoch" with ours; ids.NoLeaderEpoch skips the comparison.
-// Epochs are compared before the role, as Kafka does, so that a client with old metadata learns that rather than to retry.
-func (r *Replica) Check(current ids.LeaderEpoch) Standing {
+// Check is the standing of broker self towards a client that sent current as its "current leader epoch"; ids.NoLeaderEpoch
+// skips the comparison. Epochs are compared before the role, as Kafka does, so that a client with old metadata learns that
+// rather than to retry.
+func (s *State) Check(self ids.BrokerID, current ids.LeaderEpoch) Standing {
 	switch {
-	case current != ids.NoLeaderEpoch && current < r.state.LeaderEpoch:
+	case current != ids.NoLeaderEpoch && current < s.LeaderEpoch:
 		return Fenced
-	case current != ids.NoLeaderEpoch && current > r.state.LeaderEpoch:
+	case current != ids.NoLeaderEpoch && current > s.LeaderEpoch:
 		return Ahead
-	case !r.Leads():
+	case !s.LedBy(self):
 		return NotLeading
 	}
 	return Leading

@@ -13,7 +13,11 @@ func leading(isr ...ids.BrokerID) State {
 
 func TestCheckComparesEpochBeforeRole(t *testing.T) {
 	r := New(1, 0)
-	if got := r.Check(ids.NoLeaderEpoch); got != NotLeading {
+	check := func(current ids.LeaderEpoch) Standing {
+		state := r.State()
+		return state.Check(1, current)
+	}
+	if got := check(ids.NoLeaderEpoch); got != NotLeading {
 		t.Fatalf("a replica without a role: %v, want NotLeading", got)
 	}
 	r.Assign(leading(1))
@@ -21,15 +25,15 @@ func TestCheckComparesEpochBeforeRole(t *testing.T) {
 		epoch ids.LeaderEpoch
 		want  Standing
 	}{{ids.NoLeaderEpoch, Leading}, {5, Leading}, {4, Fenced}, {6, Ahead}} {
-		if got := r.Check(c.epoch); got != c.want {
+		if got := check(c.epoch); got != c.want {
 			t.Errorf("epoch %d: %v, want %v", c.epoch, got, c.want)
 		}
 	}
 	r.Assign(State{Leader: 2, LeaderEpoch: 6, PartitionEpoch: 2, ISR: []ids.BrokerID{2}})
-	if got := r.Check(6); got != NotLeading {
+	if got := check(6); got != NotLeading {
 		t.Errorf("after broker 2 took over: %v, want NotLeading", got)
 	}
-	if got := r.Check(5); got != Fenced {
+	if got := check(5); got != Fenced {
 		t.Errorf("an old epoch at a follower: %v, want Fenced", got)
 	}
 }

@@ -2,87 +2,125 @@ package replication
 
 import (
 	"errors"
+	"io"
+	"sync"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-func (r *Fetched) refuse(code wire.ErrorCode) {
-	*r = Fetched{Code: code, HighWatermark: noOffset, LastStable: noOffset, LogStart: noOffset}
+// region carries a storage.Region to the socket without an allocation a fetch: it comes from a pool and returns on Release.
+type region struct{ storage.Region }
+
+var regions = sync.Pool{New: func() any { return new(region) }}
+
+// Source implements Region.
+func (r *region) Source() (io.ReaderAt, int64) { return r.Region.Source() }
+
+// Release lets the file go. The region must not be touched afterwards.
+func (r *region) Release() {
+	r.Region.Release()
+	regions.Put(r)
 }
 
-// Read hands out one partition's batches below the watermark. The region must be released, also an empty one.
-func (m *Manager) Read(q *Fetch, answer *Fetched) {
+func (r *Fetched) refuse(code wire.ErrorCode) {
+	*r = Fetched{Error: code, HighWatermark: noOffset, LastStable: noOffset, LogStart: noOffset,
+		DivergingEpoch: ids.NoLeaderEpoch, DivergingEnd: noOffset, Aborted: r.Aborted[:0], Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
+}
+
+// Fetch hands out one partition's batches below the watermark.
+func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 	p, code := m.find(&q.Target)
 	if code != wire.ErrorNone {
-		answer.refuse(code)
+		res.refuse(code)
 		return
 	}
-	code, leader := p.leading(q.Current)
+	code, leader, epoch := p.leading(q.CurrentLeaderEpoch)
+	res.refuse(code)
 	if code != wire.ErrorNone {
-		answer.refuse(code)
-		answer.Leader = leader
+		if code == wire.ErrorNotLeaderOrFollower || code == wire.ErrorFencedLeaderEpoch {
+			res.Leader, res.LeaderEpoch = leader, epoch
+		}
 		return
 	}
-	p.read(q, answer)
-	if answer.Code == wire.ErrorNone {
-		m.readBytes(p, answer.Region.Size())
+	p.read(q, res)
+	if res.Region != nil {
+		m.bytesOut.Add(int64(res.Region.Size()))
 	}
 }
 
-func (p *Partition) read(q *Fetch, answer *Fetched) {
+func (p *Partition) read(q *FetchQuery, res *Fetched) {
 	// The watermark is read before the log is: what lies below it is there, whatever is appended or retained meanwhile.
-	highWatermark := p.HighWatermark()
-	*answer = Fetched{HighWatermark: highWatermark, LastStable: p.log.LastStable(highWatermark), LogStart: p.log.LogStart()}
-	if q.LastFetched != ids.NoLeaderEpoch {
-		epoch, end := p.log.EndOffsetForEpoch(q.LastFetched)
+	res.HighWatermark = p.watermark()
+	res.LastStable, res.LogStart = p.log.LastStable(res.HighWatermark), p.log.LogStart()
+	if q.LastFetchedEpoch != ids.NoLeaderEpoch {
+		epoch, end := p.log.EndOffsetForEpoch(q.LastFetchedEpoch)
 		switch {
 		case epoch == ids.NoLeaderEpoch || end == noOffset:
-			answer.Code = wire.ErrorOffsetOutOfRange
+			res.refuse(wire.ErrorOffsetOutOfRange)
 			return
-		case epoch < q.LastFetched || end < q.From:
-			answer.Diverging = &EpochEnd{Epoch: epoch, End: end}
+		case epoch < q.LastFetchedEpoch || end < q.Offset:
+			res.DivergingEpoch, res.DivergingEnd = epoch, end
 			return
 		}
 	}
-	limit := highWatermark
+	limit := res.HighWatermark
 	if q.ReadCommitted {
-		limit = answer.LastStable
+		limit = res.LastStable
 	}
-	region, err := p.log.Read(q.From, limit, q.MaxBytes, q.MinOne)
+	if q.MaxBytes <= 0 && !q.WholeFirst {
+		if q.Offset < res.LogStart || q.Offset > p.log.LogEnd() {
+			res.outOfRange()
+		}
+		return
+	}
+	found, err := p.log.Read(q.Offset, limit, q.MaxBytes, q.WholeFirst)
 	switch {
+	case err == nil && found.Size() > 0:
+		pooled := regions.Get().(*region)
+		pooled.Region = found
+		res.Region = pooled
 	case err == nil:
-		answer.Region = region
+		found.Release()
 	case errors.Is(err, storage.ErrOffsetOutOfRange):
-		answer.Code = wire.ErrorOffsetOutOfRange
+		res.outOfRange()
 	case errors.Is(err, storage.ErrClosed):
-		answer.refuse(wire.ErrorUnknownTopicOrPartition)
+		res.refuse(wire.ErrorUnknownTopicOrPartition)
 	default:
-		answer.refuse(wire.ErrorKafkaStorageError)
+		res.refuse(wire.ErrorKafkaStorageError)
 		if p.manager.events.StorageError != nil {
 			p.manager.events.StorageError(p.name, err)
 		}
 	}
 }
 
-// Watch lets parked wait for more of a partition than lay below the watermark when from was answered with highWatermark: each
-// advance counts its bytes against what the fetch misses, and an error completes it. It reports false, and registers nothing, where the
-// watermark has moved meanwhile or the partition cannot be read: then the fetch should be answered now.
-func (m *Manager) Watch(target *Target, highWatermark ids.Offset, parked *Parked, w *Wait) bool {
+// outOfRange keeps the offsets in the answer, as Kafka does: they tell the client where it may go on.
+func (r *Fetched) outOfRange() { r.Error = wire.ErrorOffsetOutOfRange }
+
+// Watch registers w to fire when the partition has more to tell than seen. It returns false where that is so already, or
+// where the partition is not led here.
+func (m *Manager) Watch(target *Target, seen Seen, w *Waiter) bool {
 	p, code := m.find(target)
-	if code != wire.ErrorNone || p.log == nil {
+	if code != wire.ErrorNone {
 		return false
 	}
-	*w = Wait{parked: parked, partition: p, need: highWatermark + 1, stream: true}
-	if !p.waits.add(w, &p.highWatermark) {
-		w.partition = nil
+	if code, _, _ := p.leading(ids.NoLeaderEpoch); code != wire.ErrorNone || p.watermark() != seen.HighWatermark || p.log.LogStart() != seen.LogStart {
 		return false
 	}
-	if p.log.Err() != nil {
-		p.waits.fail(wire.ErrorKafkaStorageError)
-	} else if p.HighWatermark() < p.log.LogEnd() {
+	if !p.await(w, seen.HighWatermark+1, true) {
+		return false
+	}
+	if p.watermark() < p.log.LogEnd() {
 		p.log.Flush(true) // somebody waits for what is not durable yet
 	}
 	return true
+}
+
+// Unwatch takes a registration back and reports whether it did.
+func (m *Manager) Unwatch(w *Waiter) bool {
+	if w.links.partition == nil {
+		return false
+	}
+	return w.links.partition.waiters.remove(w)
 }

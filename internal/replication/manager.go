@@ -9,6 +9,7 @@ import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/partition"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -16,6 +17,7 @@ import (
 // Config is what a Manager needs.
 type Config struct {
 	Self   ids.BrokerID
+	Env    run.Env
 	Store  *storage.Store
 	Limits record.Limits // what opening one compressed batch may cost
 	Events Events
@@ -37,6 +39,7 @@ type Counters struct {
 // Manager owns the partitions of one broker.
 type Manager struct {
 	self   ids.BrokerID
+	env    run.Env
 	store  *storage.Store
 	limits record.Limits
 	events Events
@@ -58,7 +61,7 @@ type topic struct {
 // New makes a manager without partitions; Assign adds them.
 func New(config Config) *Manager {
 	return &Manager{
-		self: config.Self, store: config.Store, limits: config.Limits, events: config.Events,
+		self: config.Self, env: config.Env, store: config.Store, limits: config.Limits, events: config.Events,
 		byName: map[string]*topic{}, byID: map[ids.TopicID]*topic{},
 	}
 }
@@ -71,19 +74,17 @@ func (m *Manager) Counters() Counters {
 	}
 }
 
-func (m *Manager) appendedBatch(_ *Partition, bytes int, records int64, duplicate bool) {
+func (m *Manager) count(batch record.Batch, duplicate bool) {
 	if duplicate {
 		m.duplicates.Add(1)
 		return
 	}
-	m.bytesIn.Add(int64(bytes))
-	m.recordsIn.Add(records)
+	m.bytesIn.Add(int64(len(batch)))
+	m.recordsIn.Add(int64(batch.Count()))
 	m.batchesIn.Add(1)
 }
 
-func (m *Manager) readBytes(_ *Partition, bytes int) { m.bytesOut.Add(int64(bytes)) }
-
-// find looks a partition up by id, where the target has one, else by name.
+// find looks a partition up, as Target says.
 func (m *Manager) find(target *Target) (*Partition, wire.ErrorCode) {
 	m.mu.RLock()
 	var t *topic
@@ -96,6 +97,8 @@ func (m *Manager) find(target *Target) (*Partition, wire.ErrorCode) {
 	switch {
 	case t == nil && !target.TopicID.IsZero():
 		return nil, wire.ErrorUnknownTopicID
+	case t != nil && !target.TopicID.IsZero() && target.Topic != "" && target.Topic != t.name:
+		return nil, wire.ErrorInconsistentTopicID
 	case t == nil || target.Partition < 0 || int(target.Partition) >= len(t.partitions) || t.partitions[target.Partition] == nil:
 		return nil, wire.ErrorUnknownTopicOrPartition
 	}
@@ -200,7 +203,7 @@ func (m *Manager) Partitions() (held, led, offline int) {
 				continue
 			}
 			held++
-			if p.leader.Load().Broker == m.self {
+			if role := p.role.Load(); role.state.LedBy(m.self) {
 				led++
 			}
 			if p.log == nil || p.log.Err() != nil {

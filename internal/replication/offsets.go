@@ -6,84 +6,75 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-func (r *ListedOffset) refuse(code wire.ErrorCode) {
-	*r = ListedOffset{Code: code, Offset: noOffset, TimestampMs: record.NoTimestamp, Epoch: ids.NoLeaderEpoch}
+func (r *FoundOffset) none(code wire.ErrorCode) {
+	*r = FoundOffset{Error: code, Offset: noOffset, TimestampMs: record.NoTimestamp, LeaderEpoch: ids.NoLeaderEpoch}
 }
 
-// ListOffset finds one offset. With a non-nil parked, a question about the end of a log whose tail is not durable yet waits for
-// it (see ListedOffset.Waiting).
-func (m *Manager) ListOffset(q *ListOffset, parked *Parked, w *Wait, answer *ListedOffset) {
+// ListOffset finds one offset. A question about the end of a log whose tail is not durable yet flushes it and, given a w, waits for
+// it, so that whoever wrote with acks=1 finds his records.
+func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiting bool) {
 	p, code := m.find(&q.Target)
 	if code == wire.ErrorNone {
-		code, _ = p.leading(q.Current)
+		code, _, _ = p.leading(q.CurrentLeaderEpoch)
 	}
+	res.none(code)
 	if code != wire.ErrorNone {
-		answer.refuse(code)
-		return
+		return false
 	}
-	if q.TimestampMs != Earliest && parked != nil {
-		if end := p.log.LogEnd(); p.HighWatermark() < end {
-			p.log.Flush(true)
-			if p.await(parked, w, end) {
-				answer.refuse(wire.ErrorNone)
-				answer.Waiting = true
-				return
-			}
+	if end := p.log.LogEnd(); w != nil && q.TimestampMs != EarliestTimestamp && p.watermark() < end {
+		p.log.Flush(true)
+		if p.await(w, end, false) {
+			return true
 		}
 	}
-	if err := p.listOffset(q, answer); err != nil {
-		answer.refuse(wire.ErrorKafkaStorageError)
+	if err := p.listOffset(q, res); err != nil {
+		res.none(wire.ErrorKafkaStorageError)
 		if m.events.StorageError != nil {
 			m.events.StorageError(p.name, err)
 		}
 	}
+	return false
 }
 
-func (p *Partition) listOffset(q *ListOffset, answer *ListedOffset) error {
-	answer.refuse(wire.ErrorNone)
-	limit := p.HighWatermark()
+func (p *Partition) listOffset(q *OffsetQuery, res *FoundOffset) error {
+	limit := p.watermark()
 	if q.ReadCommitted {
 		limit = p.log.LastStable(limit)
 	}
 	switch q.TimestampMs {
-	case Latest:
-		answer.Offset = limit
-		answer.Epoch = p.leader.Load().Epoch
-	case Earliest:
-		answer.Offset = p.log.LogStart()
-		answer.Epoch = p.log.EpochAt(answer.Offset)
+	case LatestTimestamp:
+		// The epoch is the one that the next record would have: Kafka answers the leader's latest.
+		res.Offset, res.LeaderEpoch = limit, p.log.LatestEpoch()
+	case EarliestTimestamp, EarliestLocalTimestamp:
+		// Without tiered storage the local log is the whole log (KIP-405).
+		res.Offset = p.log.LogStart()
+		res.LeaderEpoch = p.log.EpochAt(res.Offset)
+	case LatestTieredTimestamp, EarliestPendingTimestamp:
+		// Nothing is tiered.
 	case MaxTimestamp:
 		found, ok, err := p.log.MaxTimestamp(limit)
-		if err != nil {
+		if err != nil || !ok {
 			return err
 		}
-		if ok {
-			answer.Offset, answer.TimestampMs, answer.Epoch = found.Offset, found.TimestampMs, found.Epoch
-		}
+		res.Offset, res.TimestampMs, res.LeaderEpoch = found.Offset, found.TimestampMs, found.Epoch
 	default:
 		found, ok, err := p.log.OffsetForTimestamp(q.TimestampMs, limit)
-		if err != nil {
+		if err != nil || !ok {
 			return err
 		}
-		if ok {
-			answer.Offset, answer.TimestampMs, answer.Epoch = found.Offset, found.TimestampMs, found.Epoch
-		}
+		res.Offset, res.TimestampMs, res.LeaderEpoch = found.Offset, found.TimestampMs, found.Epoch
 	}
 	return nil
 }
 
-// EndOfEpoch tells where a leader epoch ends in the leader's log: the largest epoch not above the one asked for, and its end
-// (KIP-101, KIP-279). ids.NoLeaderEpoch and -1 where the log knows no such epoch.
-func (m *Manager) EndOfEpoch(target *Target, current, epoch ids.LeaderEpoch) (EpochEnd, wire.ErrorCode) {
-	unknown := EpochEnd{Epoch: ids.NoLeaderEpoch, End: noOffset}
-	p, code := m.find(target)
+// EpochEnd tells where a leader epoch ends in our log (KIP-101, KIP-279).
+func (m *Manager) EpochEnd(q *EpochQuery, res *EpochEnd) {
+	p, code := m.find(&q.Target)
 	if code == wire.ErrorNone {
-		code, _ = p.leading(current)
+		code, _, _ = p.leading(q.CurrentLeaderEpoch)
 	}
-	if code != wire.ErrorNone {
-		return unknown, code
+	*res = EpochEnd{Error: code, LeaderEpoch: ids.NoLeaderEpoch, EndOffset: noOffset}
+	if code == wire.ErrorNone {
+		res.LeaderEpoch, res.EndOffset = p.log.EndOffsetForEpoch(q.LeaderEpoch)
 	}
-	found, end := p.log.EndOffsetForEpoch(epoch)
-	// The leader's current epoch has not ended: consumers compare with the watermark's log end, as Kafka answers.
-	return EpochEnd{Epoch: found, End: end}, wire.ErrorNone
 }

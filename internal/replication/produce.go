@@ -15,23 +15,24 @@ import (
 const noOffset ids.Offset = -1
 
 func (r *Produced) refuse(code wire.ErrorCode, message string) {
-	*r = Produced{Code: code, Message: message, BaseOffset: noOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: noOffset}
+	*r = Produced{Error: code, ErrorMessage: message, BaseOffset: noOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: noOffset,
+		Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
 }
 
-// Append validates one partition's batch and appends it inline, on the caller's goroutine; nowMs is the wall clock. With acks=-1
-// and the watermark still short of the batch, it registers w with parked and sets Waiting: the batch is in the log, and w tells when
-// every in-sync replica has it.
-func (m *Manager) Append(q *Produce, nowMs int64, parked *Parked, w *Wait, answer *Produced) {
+// Produce validates one partition's batch and appends it inline, on the caller's goroutine. With acks=-1 and the watermark
+// still short of the batch it registers w and returns true: the batch is in the log, and w tells when every in-sync replica has it.
+func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bool) {
 	p, code := m.find(&q.Target)
 	if code != wire.ErrorNone {
-		answer.refuse(code, "")
-		return
+		res.refuse(code, "")
+		return false
 	}
 	settings := p.settings.Load()
 	if settings.RefuseClients {
-		answer.refuse(wire.ErrorInvalidTopicException, "clients may not produce to internal topic "+p.name.Topic)
-		return
+		res.refuse(wire.ErrorInvalidTopicException, "clients may not produce to internal topic "+p.name.Topic)
+		return false
 	}
+	nowMs := m.env.Now().UnixMilli()
 	rules := record.Rules{
 		MaxBatchBytes: settings.MaxMessageBytes, Compacted: settings.Log.Compact, LogAppendTime: settings.LogAppendTime,
 		NowMs: nowMs, BeforeMaxMs: settings.TimestampBeforeMaxMs, AfterMaxMs: settings.TimestampAfterMaxMs, CheckTimestamps: true,
@@ -39,96 +40,94 @@ func (m *Manager) Append(q *Produce, nowMs int64, parked *Parked, w *Wait, answe
 	}
 	batch, err := record.Validate(q.Records, &rules)
 	if err != nil {
-		m.refuseAppend(p, answer, err)
-		return
+		m.refuseProduce(p, res, err)
+		return false
 	}
 	if settings.LogAppendTime {
 		batch.SetLogAppendTime(nowMs)
 	}
-	appended, err := p.append(batch, q.Acks, nowMs, answer)
+	appended, err := p.append(batch, q.Acks, nowMs, res)
 	if err != nil {
-		m.refuseAppend(p, answer, err)
-		return
+		m.refuseProduce(p, res, err)
+		return false
 	}
-	if answer.Code != wire.ErrorNone {
-		return
+	if res.Error != wire.ErrorNone {
+		return false
 	}
-	m.appendedBatch(p, len(batch), int64(batch.Count()), appended.Duplicate)
-	switch need := appended.LastOffset + 1; {
-	case q.Acks == -1 && p.HighWatermark() < need:
-		// The flush is asked for first: where it ends before the wait is linked, add sees the watermark.
+	m.count(batch, appended.Duplicate)
+	need := appended.LastOffset + 1
+	if q.Acks == -1 && p.watermark() < need {
+		// The flush is asked for first: where it ends before the waiter is linked, the watermark has passed.
 		p.log.Flush(true)
-		answer.Waiting = p.await(parked, w, need)
-	case settings.Log.Durability == storage.Fsync:
-		p.log.Flush(p.waits.streams.Load() > 0)
+		return p.await(w, need, false)
 	}
+	if settings.Log.Durability == storage.Fsync {
+		p.log.Flush(p.waiters.polls.Load() > 0)
+	}
+	return false
 }
 
-// append runs the rules and the log under the partition's lock. A refusal by the rules is in answer; one of the log is returned.
-func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, answer *Produced) (storage.Appended, error) {
+// append runs the rules and the log under the partition's lock. A refusal by the rules is in res; one of the log is returned.
+func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Produced) (storage.Appended, error) {
 	p.mu.Lock()
 	state := p.replica.State()
+	var refusal wire.ErrorCode
 	switch {
 	case p.removed:
-		p.mu.Unlock()
-		answer.refuse(wire.ErrorUnknownTopicOrPartition, "")
-		return storage.Appended{}, nil
+		refusal = wire.ErrorUnknownTopicOrPartition
 	case !p.replica.Leads():
-		p.mu.Unlock()
-		answer.refuse(wire.ErrorNotLeaderOrFollower, "")
-		answer.Leader = Leader{Broker: state.Leader, Epoch: state.LeaderEpoch}
-		return storage.Appended{}, nil
+		refusal = wire.ErrorNotLeaderOrFollower
 	case p.log == nil:
 		p.mu.Unlock()
 		return storage.Appended{}, p.broken
 	case acks == -1 && !p.replica.EnoughInSync(p.settings.Load().MinInSyncReplicas):
+		refusal = wire.ErrorNotEnoughReplicas
+	}
+	if refusal != wire.ErrorNone {
 		p.mu.Unlock()
-		answer.refuse(wire.ErrorNotEnoughReplicas, "")
+		res.refuse(refusal, "")
+		if refusal == wire.ErrorNotLeaderOrFollower {
+			res.Leader, res.LeaderEpoch = state.Leader, state.LeaderEpoch
+		}
 		return storage.Appended{}, nil
 	}
 	appended, err := p.log.Append(batch, state.LeaderEpoch, nowMs)
-	moved, bytes := false, int64(0)
-	if err == nil && !appended.Duplicate {
-		p.appendedBytes += int64(len(batch))
-		if p.settings.Load().Log.Durability != storage.Fsync {
-			moved, bytes = p.advanceLocked(p.log.LogEnd())
-		}
-	}
+	moved := err == nil && p.settings.Load().Log.Durability != storage.Fsync && p.advanceLocked(p.log.LogEnd())
 	p.mu.Unlock()
 	if err != nil {
 		return appended, err
 	}
-	*answer = Produced{BaseOffset: appended.BaseOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: p.log.LogStart()}
+	*res = Produced{BaseOffset: appended.BaseOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: p.log.LogStart(), Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
 	if batch.TimestampType() == record.LogAppendTime {
-		answer.LogAppendTimeMs = appended.LogAppendTimeMs
+		res.LogAppendTimeMs = appended.LogAppendTimeMs
 	}
 	if moved {
-		p.waits.advance(p.HighWatermark(), bytes)
+		p.waiters.advance(p.watermark())
 	}
 	return appended, nil
 }
 
-// refuseAppend turns an error of the record, the sequence check or the log into Kafka's code.
-func (m *Manager) refuseAppend(p *Partition, answer *Produced, err error) {
+// refuseProduce turns an error of the record, the sequence check or the log into Kafka's code.
+func (m *Manager) refuseProduce(p *Partition, res *Produced, err error) {
 	var invalid *record.Invalid
 	var sequence *producerstate.SequenceError
 	switch {
 	case errors.As(err, &invalid):
-		answer.refuse(wire.ErrorCode(invalid.Reason), invalid.Message)
-		answer.Records = invalid.Records
+		res.refuse(wire.ErrorCode(invalid.Reason), invalid.Message)
+		res.RecordErrors = invalid.Records
 	case errors.As(err, &sequence):
-		answer.refuse(wire.ErrorCode(sequence.Code()), sequence.Error())
+		res.refuse(wire.ErrorCode(sequence.Code()), sequence.Error())
 	case errors.Is(err, storage.ErrStaleEpoch), errors.Is(err, storage.ErrClosed):
-		answer.refuse(wire.ErrorNotLeaderOrFollower, "")
-		answer.Leader = *p.leader.Load()
+		res.refuse(wire.ErrorNotLeaderOrFollower, "")
+		_, res.Leader, res.LeaderEpoch = p.leading(ids.NoLeaderEpoch)
 	default:
 		// The disk: full, failed, or the log is corrupt. Clients retry KAFKA_STORAGE_ERROR; the operator reads the log.
-		answer.refuse(wire.ErrorKafkaStorageError, err.Error())
+		res.refuse(wire.ErrorKafkaStorageError, err.Error())
 		if m.events.StorageError != nil && !errors.Is(err, vfs.ErrNoSpace) {
 			m.events.StorageError(p.name, err)
 		}
 	}
 	if m.events.Refused != nil {
-		m.events.Refused(p.name, answer.Code)
+		m.events.Refused(p.name, res.Error)
 	}
 }

@@ -1,0 +1,58 @@
+#!/bin/bash
+# Installs what the tests of this module drive: foreign Kafka clients and Kafka's own tools. Idempotent; quick when all is there.
+# Needs Go, Java 17 with Maven, Python 3.11 with venv, gcc. Asks only Debian's, PyPI's and Maven's registries, by their own clients.
+# All that it makes lies in ${OTTLA_TEST_CACHE:-~/.cache/ottla-test}, outside the tree; test/env prints the versions.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${OTTLA_TEST_CACHE:-$HOME/.cache/ottla-test}
+mkdir -p "$cache"
+
+# One installer at a time: `make test` in two trees on one machine shares the cache.
+exec 9>"$cache/.lock"; flock 9
+
+# done_for NAME INPUT…: has this step been done for exactly these inputs? Otherwise the caller does it and calls mark NAME INPUT….
+stamp() { printf '%s\n' "${@:2}" | sha256sum | cut -d' ' -f1; }
+done_for() { [ "$(cat "$cache/.$1" 2>/dev/null)" = "$(stamp "$@")" ]; }
+mark() { stamp "$@" >"$cache/.$1"; }
+
+# Debian: kcat, librdkafka with its load generator's source, the tools of the power cut.
+debian="kcat librdkafka-dev gcc libc6-dev e2fsprogs mount python3-venv unzip"
+missing=$(for p in $debian; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || echo "$p"; done)
+if [ -n "$missing" ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+# librdkafka's rdkafka_performance: the cheapest Kafka load generator there is. Debian ships its source beside the library;
+# it includes two private headers of librdkafka's tree, of which it uses only what bench/rdkafka/rd.h declares.
+if ! done_for rdkafka_performance "$(dpkg-query -W -f='${Version}' librdkafka-dev)" "$(cat "$here/bench/rdkafka/rd.h")"; then
+  src=/usr/share/doc/librdkafka-dev/examples/rdkafka_performance.c
+  [ -e "$src" ] || src=$src.gz
+  rm -rf "$cache/rdkafka"; mkdir -p "$cache/rdkafka/src" "$cache/rdkafka/examples"
+  case $src in *.gz) gunzip -c "$src" ;; *) cat "$src" ;; esac >"$cache/rdkafka/examples/rdkafka_performance.c"
+  for d in src examples; do cp "$here/bench/rdkafka/rd.h" "$cache/rdkafka/$d/"; : >"$cache/rdkafka/$d/rdtime.h"; done
+  echo '#include <librdkafka/rdkafka.h>' >"$cache/rdkafka/examples/rdkafka.h"
+  gcc -O2 -w -Werror=implicit-function-declaration -o "$cache/rdkafka_performance" "$cache/rdkafka/examples/rdkafka_performance.c" -lrdkafka
+  mark rdkafka_performance "$(dpkg-query -W -f='${Version}' librdkafka-dev)" "$(cat "$here/bench/rdkafka/rd.h")"
+fi
+
+# Python: librdkafka in its newest binding, and the pure-Python client with every codec.
+if ! done_for venv "$(cat "$here/clients/python/requirements.txt")" "$(python3 --version)"; then
+  rm -rf "$cache/venv"
+  python3 -m venv "$cache/venv"
+  "$cache/venv/bin/pip" install -q --disable-pip-version-check --no-input -r "$here/clients/python/requirements.txt"
+  mark venv "$(cat "$here/clients/python/requirements.txt")" "$(python3 --version)"
+fi
+
+# Java: Kafka 4.3.1's broker, tools and client.
+if ! done_for kafka "$(cat "$here/kafka/pom.xml")"; then
+  rm -rf "$cache/kafka"; mkdir -p "$cache/kafka"
+  mvn -q -B -f "$here/kafka/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$cache/kafka" >&2
+  mark kafka "$(cat "$here/kafka/pom.xml")"
+fi
+if ! done_for java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"; then
+  rm -rf "$cache/java"; mkdir -p "$cache/java"
+  javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/clients/java/*.java
+  mark java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"
+fi

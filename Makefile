@@ -1,0 +1,65 @@
+# make demo   builds a broker and shows it at work on real input; needs nothing but Go
+# make test   runs every test, and installs what they need
+# make        lists all targets
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
+BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+TOOL    := go tool -modfile=tools/go.mod
+GOFILES := $(shell git ls-files '*.go' 2>/dev/null)
+
+.PHONY: help
+help:
+	@sed -n '/^##/{s/^## //;p}' Makefile
+
+## build      the binary, at bin/ottla
+.PHONY: build
+build:
+	$(BUILD) -o bin/ottla ./cmd/ottla
+
+## demo       publish 20,000 real flights, kill -9 the broker in the middle, read all back and check it
+.PHONY: demo
+demo: build
+	cd test && go build -o ../bin/demo ./demo
+	./bin/demo -ottla bin/ottla -input testdata/flights.jsonl
+
+## test       everything that CI runs: lint, builds for all platforms, unit tests under race, foreign clients, crashes, short bench
+.PHONY: test
+test: lint platforms unit foreign
+
+## lint       gofmt, vet, staticcheck, govulncheck, and that generated code is what the generator makes
+.PHONY: lint
+lint:
+	@test -z "$$(gofmt -l $(GOFILES))" || { gofmt -l $(GOFILES); echo "gofmt: run gofmt -w on these"; exit 1; }
+	go vet ./...
+	cd test && go vet ./...
+	$(TOOL) staticcheck ./...
+	cd test && go tool -modfile=../tools/go.mod staticcheck ./...
+	tools/vulncheck.sh ./...
+
+## platforms  builds for linux/amd64, linux/arm64 and darwin/arm64
+.PHONY: platforms
+platforms: build
+	GOOS=linux GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
+	GOOS=darwin GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
+
+## unit       go test -race of this module
+.PHONY: unit
+unit:
+	go test -race -timeout 20m ./...
+
+## foreign    the test module: clients that we did not write, kill -9, power cuts, the short benchmark
+.PHONY: foreign
+foreign: build
+	test/run.sh
+
+## generate   the wire protocol from its schema
+.PHONY: generate
+generate:
+	go generate ./internal/wire
+
+## clean      what was built
+.PHONY: clean
+clean:
+	rm -rf bin

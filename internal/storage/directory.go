@@ -1,0 +1,290 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+// directory is one log directory: its lock, its checkpoints, its flusher.
+type directory struct {
+	store   *Store
+	path    string
+	id      ids.DirectoryID
+	lock    io.Closer
+	flusher *flusher
+	clean   bool // the last stop was a clean one
+
+	failed       atomic.Pointer[failure]
+	low          atomic.Bool  // below the reserve
+	usable       atomic.Int64 // bytes, at the last look
+	total        atomic.Int64
+	flushedBytes atomic.Int64 // since the last checkpoint
+
+	mu sync.Mutex // guards the checkpoints and their files; held while writing them
+	// recovery, starts and watermarks are what the checkpoint files say, for logs not opened, too.
+	recovery, starts, watermarks offsetCheckpoint
+}
+
+func (d *directory) err() error {
+	if f := d.failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// fail takes the directory offline after a sync that failed: nothing in it is served or synced again in this process. It records, if
+// the disk still can, where each log's durable part ends.
+func (d *directory) fail(cause error) {
+	if !d.failed.CompareAndSwap(nil, &failure{&OfflineError{d.path, cause}}) {
+		return
+	}
+	logs := d.store.logsIn(d)
+	bounds := offsetCheckpoint{}
+	for _, l := range logs {
+		bounds[l.tp] = l.DurableEnd()
+	}
+	err := writeFileAtomically(d.store.cfg.FS, d.path, failedSyncFile, bounds.encode())
+	if f := d.store.cfg.Events.DirectoryOffline; f != nil {
+		f(d.path, cause, err == nil)
+	}
+	for _, l := range logs {
+		l.notify()
+	}
+}
+
+// room refuses appends of ordinary logs while the disk is below its reserve.
+func (d *directory) room() error {
+	if d.low.Load() {
+		return &LowSpaceError{d.path, d.usable.Load(), d.store.cfg.ReserveBytes}
+	}
+	return nil
+}
+
+// afterRound looks at the space left and wakes the background work if a checkpoint is due.
+func (d *directory) afterRound() {
+	d.measure()
+	if d.flushedBytes.Load() > 0 {
+		d.store.wakeForCheckpoint(d.flushedBytes.Load() >= d.store.cfg.CheckpointBytes)
+	}
+}
+
+// measure compares the space left with the reserve.
+func (d *directory) measure() {
+	reserve := d.store.cfg.ReserveBytes
+	if reserve <= 0 || d.failed.Load() != nil {
+		return
+	}
+	total, usable, err := d.store.cfg.FS.Space(d.path)
+	if err != nil {
+		d.store.problem("measure the space of "+d.path, err)
+		return
+	}
+	d.total.Store(total)
+	d.usable.Store(usable)
+	low := d.low.Load()
+	switch {
+	case !low && usable < reserve:
+		d.low.Store(true)
+	case low && usable >= reserve+reserve/4:
+		d.low.Store(false)
+	default:
+		return
+	}
+	if f := d.store.cfg.Events.LowSpace; f != nil {
+		f(d.path, !low, usable)
+	}
+}
+
+// load reads or makes what the directory says about itself. It changes nothing but meta.properties of a new directory.
+func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
+	fsys := d.store.cfg.FS
+	entries, err := fsys.List(d.path)
+	if err != nil {
+		return "", nil, fmt.Errorf("list %s: %w", d.path, err)
+	}
+	clusterID, err = d.loadMeta(clusterID, entries)
+	if err != nil {
+		return "", nil, err
+	}
+	for name, to := range map[string]*offsetCheckpoint{recoveryPointFile: &d.recovery, logStartFile: &d.starts, highWatermarkFile: &d.watermarks} {
+		if *to, err = readOffsetCheckpoint(fsys, d.path+"/"+name); err != nil {
+			return "", nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", name, err), err}
+		}
+	}
+	return clusterID, entries, nil
+}
+
+// loadMeta reads meta.properties, or makes it in a directory that has none and no partitions either.
+func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, error) {
+	fsys, nodeID := d.store.cfg.FS, d.store.cfg.NodeID
+	data, err := readWholeFile(fsys, d.path+"/"+metaFile, 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, e := range entries {
+			if _, ok := parsePartitionDir(e.Name); ok && e.IsDir {
+				return "", &RefusedError{d.path, "has partitions (" + e.Name + ") but no meta.properties, so whose they are is unknown; restore the file, or use an empty directory", err}
+			}
+		}
+		if clusterID == "" {
+			clusterID = d.store.randomUUID().String()
+		}
+		d.id = ids.DirectoryID(d.store.randomUUID())
+		text := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", clusterID, nodeID, d.id)
+		if err := writeFileAtomically(fsys, d.path, metaFile, []byte(text)); err != nil {
+			return "", err
+		}
+		return clusterID, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	meta := parseProperties(string(data))
+	if v := meta["version"]; v != "1" {
+		return "", &RefusedError{d.path, fmt.Sprintf("meta.properties has version %q, and only 1 is known", v), nil}
+	}
+	if got := meta["node.id"]; got != strconv.Itoa(int(nodeID)) {
+		return "", &RefusedError{d.path, fmt.Sprintf("belongs to node %s, and this is node %d; start with node.id=%s or use another directory", got, nodeID, got), nil}
+	}
+	if got := meta["cluster.id"]; clusterID != "" && got != clusterID {
+		return "", &RefusedError{d.path, fmt.Sprintf("belongs to cluster %s, and this is cluster %s", got, clusterID), nil}
+	}
+	id, err := ids.ParseUUID(meta["directory.id"])
+	if err != nil {
+		return "", &RefusedError{d.path, fmt.Sprintf("meta.properties has no valid directory.id (%v)", err), err}
+	}
+	d.id = ids.DirectoryID(id)
+	return meta["cluster.id"], nil
+}
+
+// parseProperties reads key=value lines; # begins a comment.
+func parseProperties(text string) map[string]string {
+	out := make(map[string]string)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if key, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
+			out[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	return out
+}
+
+// epochBudget is how many epoch files one checkpoint writes and syncs; logs beyond it keep their recovery point until the next.
+const epochBudget = 64
+
+// checkpoint moves the recovery points to the durable ends and writes what changed. all lifts the budget, for a clean stop.
+func (d *directory) checkpoint(all bool) error {
+	if err := d.err(); err != nil {
+		return err
+	}
+	logs := d.store.logsIn(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flushedBytes.Store(0)
+	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
+	budget := epochBudget
+	for _, l := range logs {
+		if l.failure.Load() != nil {
+			continue
+		}
+		durable := l.DurableEnd() // before the epochs: each that begins below it is in the file then
+		if durable != recovery[l.tp] {
+			ok, err := l.prepareCheckpoint(&budget, all)
+			if l.failure.Load() != nil {
+				continue // deleted meanwhile, its directory renamed under us
+			}
+			if err != nil {
+				return d.failedWrite(err)
+			}
+			if ok {
+				recovery[l.tp] = durable
+			}
+		}
+		if start := l.LogStart(); start > 0 || starts[l.tp] != start {
+			starts[l.tp] = start
+		}
+		if hw := l.HighWatermark(); hw >= 0 {
+			watermarks[l.tp] = hw
+		}
+	}
+	if err := d.write(logStartFile, &d.starts, starts); err != nil {
+		return err
+	}
+	if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
+		return err
+	}
+	return d.write(highWatermarkFile, &d.watermarks, watermarks)
+}
+
+// write replaces one checkpoint file if its content changed; the caller holds mu.
+func (d *directory) write(name string, have *offsetCheckpoint, want offsetCheckpoint) error {
+	if maps.Equal(*have, want) {
+		return nil
+	}
+	if err := writeFileAtomically(d.store.cfg.FS, d.path, name, want.encode()); err != nil {
+		return d.failedWrite(err)
+	}
+	*have = want
+	return nil
+}
+
+// failedWrite decides what a failed checkpoint means: a full disk keeps the old file, all else may have been a failed sync.
+func (d *directory) failedWrite(err error) error {
+	if !errors.Is(err, vfs.ErrNoSpace) {
+		d.fail(err)
+	}
+	return err
+}
+
+// forget removes logs from the checkpoints, durably, so that a later log of the same name starts with nothing.
+func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	drop := func(c offsetCheckpoint) offsetCheckpoint {
+		c = maps.Clone(c)
+		maps.DeleteFunc(c, func(tp ids.TopicPartition, _ ids.Offset) bool { return gone(tp) })
+		return c
+	}
+	if err := d.write(recoveryPointFile, &d.recovery, drop(d.recovery)); err != nil {
+		return err
+	}
+	if err := d.write(logStartFile, &d.starts, drop(d.starts)); err != nil {
+		return err
+	}
+	return d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks))
+}
+
+// writeLogStarts persists the log start offsets: before the segments below them go.
+func (d *directory) writeLogStarts(logs ...*Log) error {
+	if err := d.err(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	starts := maps.Clone(d.starts)
+	for _, l := range logs {
+		if l.failure.Load() == nil {
+			starts[l.tp] = l.LogStart()
+		}
+	}
+	return d.write(logStartFile, &d.starts, starts)
+}
+
+// points is what the checkpoints say of one log.
+func (d *directory) points(tp ids.TopicPartition) (recovery, start, watermark ids.Offset) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	watermark, ok := d.watermarks[tp]
+	if !ok {
+		watermark = -1
+	}
+	return d.recovery[tp], d.starts[tp], watermark
+}

@@ -1,0 +1,32 @@
+// Package storage keeps partition logs on disk, in Kafka's own layout, byte for byte: one directory a partition, segments with
+// a sparse offset index and a sparse time index, leader epochs, producer snapshots.
+//
+// It owns everything below the data directories. It must never know the network, the wire protocol's requests, replicas or
+// watermarks' rules: it is told an epoch and given whole, validated batches. replication appends and reads; the
+// adapters of machines do so for internal topics; inspect reads the same files offline.
+//
+// # Offsets of one log
+//
+//	logStart ≤ durableEnd ≤ logEnd
+//	logStart ≤ recoveryPoint ≤ durableEnd        recoveryPoint is what recovery-point-offset-checkpoint says
+//
+// logEnd moves with an append, durableEnd with a flush round that covered it, the recovery point with a checkpoint:
+// after 16 MiB of flushed data, or a few seconds, so it lags behind durableEnd by no more than that.
+//
+// # What survives a crash
+//
+// Everything below durableEnd. Of the rest, any whole batches up to the first one that is damaged: recovery cuts there. A
+// damaged batch below the recovery point is corruption, not a torn tail: the log is refused with a *CorruptError
+// and left as it is. Between the recovery point and durableEnd the two cannot be told apart, which is why the point follows closely.
+//
+// After a failed fsync the kernel may show bytes that the disk doesn't have, so nothing is believed that was not durable before:
+// the directory goes offline, and the file ottla.failed-sync records where each log's durable part ends, if the disk still takes
+// it. The next start cuts there. Should that file be lost too, recovery writes the bytes above the recovery point once more before
+// it syncs them, so that what it then calls durable was really written.
+//
+// # Locks
+//
+// Each log has one append lock (Log.mu), held across the one write of an append. Reads don't take it: they use the published
+// size, the immutable list of segments and short locks that guard only memory. No lock is held while an owner's
+// callback runs.
+package storage

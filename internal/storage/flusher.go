@@ -1,0 +1,356 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/run"
+)
+
+const (
+	// fewFiles are synced each on a goroutine of its own; more take one syncfs where the directory is its own file system.
+	fewFiles = 4
+	// syncWorkers bounds the threads that wait for the disk in one round.
+	syncWorkers = 16
+)
+
+// flusher makes the logs of one directory durable, in rounds: all that became dirty while one round ran share the next.
+type flusher struct {
+	dir    *directory
+	env    run.Env
+	linger time.Duration
+	signal run.Signal
+	done   run.Signal
+
+	mu      sync.Mutex // guards the next five; held for memory only
+	dirty   []*Log
+	now     bool
+	due     time.Duration // Env.Monotonic when the linger ends; 0: nobody asked
+	closing bool
+	running bool
+
+	// Only the round uses these.
+	spare    []*Log
+	jobs     []flushJob
+	items    []syncItem
+	dirs     []string
+	noSyncFS bool
+}
+
+// flushJob is one log in a round: all below end will be durable.
+type flushJob struct {
+	log        *Log
+	end        ids.Offset
+	base       ids.Offset // the active segment's, and its size, for the hint
+	size       int64
+	items      int // the log's in flusher.items, which lie together
+	newDirs    bool
+	forgotten  bool
+	hasSegment bool
+}
+
+// syncItem is one file to sync: a segment's log, opened already, or another by its path.
+type syncItem struct {
+	segment *segment
+	handle  *handle
+	size    int64
+	path    string
+}
+
+func newFlusher(dir *directory, env run.Env, linger time.Duration) *flusher {
+	return &flusher{dir: dir, env: env, linger: linger, signal: env.NewSignal(), done: env.NewSignal()}
+}
+
+// add lists a log whose queued flag the caller has just set.
+func (f *flusher) add(l *Log) {
+	f.mu.Lock()
+	f.dirty = append(f.dirty, l)
+	f.mu.Unlock()
+}
+
+// request asks for a round: at once, or within the linger.
+func (f *flusher) request(now bool) {
+	f.mu.Lock()
+	wake := false
+	if now && !f.now {
+		f.now, wake = true, true
+	} else if !now && !f.now && f.due == 0 {
+		f.due, wake = f.env.Monotonic()+f.linger, true
+	}
+	f.mu.Unlock()
+	if wake {
+		f.signal.Set()
+	}
+}
+
+// start begins the flusher's goroutine.
+func (f *flusher) start() {
+	f.running = true
+	f.env.Go("storage flusher", func() {
+		defer f.done.Set()
+		for f.turn() {
+		}
+	})
+}
+
+// stop ends it, after the round that runs.
+func (f *flusher) stop() {
+	f.mu.Lock()
+	f.closing = true
+	f.mu.Unlock()
+	f.signal.Set()
+	if f.running {
+		f.done.Wait()
+		f.running = false
+	}
+}
+
+// turn waits for work and does it; false ends the goroutine.
+func (f *flusher) turn() bool {
+	f.mu.Lock()
+	if f.closing {
+		f.mu.Unlock()
+		return false
+	}
+	if !f.now && f.due == 0 {
+		f.mu.Unlock()
+		f.signal.Wait()
+		return true
+	}
+	if !f.now {
+		if left := f.due - f.env.Monotonic(); left > 0 {
+			f.mu.Unlock()
+			f.signal.WaitFor(left)
+			return true
+		}
+	}
+	logs := f.take()
+	f.mu.Unlock()
+	f.round(logs)
+	return true
+}
+
+// take empties the list; the caller holds mu.
+func (f *flusher) take() []*Log {
+	logs := f.dirty
+	f.dirty, f.spare = f.spare[:0], nil
+	f.now, f.due = false, 0
+	return logs
+}
+
+// flushAll runs one round over all that is dirty, on the caller's goroutine. The flusher's own must have ended.
+func (f *flusher) flushAll() {
+	f.mu.Lock()
+	logs := f.take()
+	f.mu.Unlock()
+	f.round(logs)
+}
+
+// round makes logs durable, or takes the directory offline.
+func (f *flusher) round(logs []*Log) {
+	start := f.env.Monotonic()
+	f.jobs, f.items, f.dirs = f.jobs[:0], f.items[:0], f.dirs[:0]
+	parent := false
+	for _, l := range logs {
+		if f.capture(l) {
+			parent = true
+		}
+	}
+	files := len(f.items)
+	err := f.dir.err()
+	if err == nil {
+		if err = f.syncEverything(parent); err != nil {
+			f.dir.fail(err)
+		}
+	}
+	for _, item := range f.items {
+		if item.handle != nil {
+			item.handle.release()
+		}
+	}
+	items := f.items
+	for i := range f.jobs {
+		j := &f.jobs[i]
+		if err == nil && !j.forgotten {
+			j.log.flushed(j, items[:j.items])
+		}
+		items = items[j.items:]
+	}
+	for i := range f.jobs {
+		f.jobs[i].log.notify()
+	}
+	if n := len(f.jobs); n > 0 && err == nil && f.dir.store.cfg.Events.FlushRound != nil {
+		f.dir.store.cfg.Events.FlushRound(f.dir.path, f.env.Monotonic()-start, n, files)
+	}
+	clear(f.items)
+	clear(f.jobs)
+	clear(logs)
+	f.spare = logs[:0]
+	f.dir.afterRound()
+}
+
+// capture notes what a round has to sync for one log, and tells whether the parent directory has a new entry.
+func (f *flusher) capture(l *Log) (newDir bool) {
+	l.queued.Store(false) // before looking: what comes after is the next round's
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil}
+	if s := l.active(); s != nil {
+		j.base, j.size, j.hasSegment = s.base, s.size.Load(), true
+	}
+	before := len(f.items)
+	if !j.forgotten {
+		for _, s := range l.unsynced {
+			if s.pin != nil {
+				s.pin.retain()
+				f.items = append(f.items, syncItem{segment: s, handle: s.pin, size: s.size.Load()})
+			}
+			if s.sealedUnsynced {
+				f.items = append(f.items, syncItem{segment: s, path: s.path(indexSuffix)}, syncItem{segment: s, path: s.path(timeIndexSuffix)})
+			}
+		}
+		if l.newFiles {
+			f.dirs = append(f.dirs, l.path)
+			l.newFiles = false
+		}
+		if l.newDir {
+			f.items = append(f.items, syncItem{path: l.path + "/" + partitionMetadataFile})
+			l.newDir, newDir = false, true
+		}
+	}
+	l.unflushed = 0
+	j.items = len(f.items) - before
+	f.jobs = append(f.jobs, j)
+	return newDir
+}
+
+// syncEverything syncs the captured files, then the directories that name them.
+func (f *flusher) syncEverything(parent bool) error {
+	store := f.dir.store
+	if len(f.items) > fewFiles && store.cfg.DedicatedFS && !f.noSyncFS {
+		err := store.cfg.FS.SyncFS(f.dir.path)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("sync the file system of %s: %w", f.dir.path, err)
+		}
+		f.noSyncFS = true
+	}
+	if err := f.syncFiles(); err != nil {
+		return err
+	}
+	slices.Sort(f.dirs)
+	for _, dir := range slices.Compact(f.dirs) {
+		// A topic that is being deleted has its directory renamed under us; nobody waits for it any more.
+		if err := store.cfg.FS.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sync directory %s: %w", dir, err)
+		}
+	}
+	if parent {
+		if err := store.cfg.FS.SyncDir(f.dir.path); err != nil {
+			return fmt.Errorf("sync directory %s: %w", f.dir.path, err)
+		}
+	}
+	return nil
+}
+
+// syncFiles syncs all items, several at a time.
+func (f *flusher) syncFiles() error {
+	if len(f.items) == 0 {
+		return nil
+	}
+	if len(f.items) == 1 {
+		return f.syncOne(&f.items[0])
+	}
+	workers := int32(min(len(f.items), syncWorkers))
+	var (
+		next   atomic.Int32
+		left   atomic.Int32
+		failed atomic.Pointer[failure]
+		done   = f.env.NewSignal()
+	)
+	left.Store(workers)
+	work := func() {
+		for failed.Load() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(f.items) {
+				break
+			}
+			if err := f.syncOne(&f.items[i]); err != nil {
+				failed.CompareAndSwap(nil, &failure{err})
+			}
+		}
+		if left.Add(-1) == 0 {
+			done.Set()
+		}
+	}
+	for range workers - 1 {
+		f.env.Go("storage sync", work)
+	}
+	work()
+	done.Wait()
+	if e := failed.Load(); e != nil {
+		return e.err
+	}
+	return nil
+}
+
+func (f *flusher) syncOne(item *syncItem) error {
+	if item.handle != nil {
+		if err := item.handle.file.Sync(); err != nil {
+			return fmt.Errorf("sync %s: %w", item.segment.path(logSuffix), err)
+		}
+		return nil
+	}
+	file, err := f.dir.store.cfg.FS.Open(item.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // deleted meanwhile, with its topic or by retention
+	}
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", item.path, err)
+	}
+	err = file.Sync()
+	if cerr := file.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", item.path, err)
+	}
+	return nil
+}
+
+// flushed moves the durable end after a round that succeeded.
+func (l *Log) flushed(j *flushJob, items []syncItem) {
+	l.mu.Lock()
+	var bytes int64
+	for _, item := range items {
+		s := item.segment
+		if s == nil {
+			continue
+		}
+		if item.handle == nil {
+			s.sealedUnsynced = false
+			continue
+		}
+		bytes += max(item.size-s.synced, 0)
+		s.synced = item.size
+		if s.pin != nil && s.size.Load() == s.synced {
+			s.pin.release()
+			s.pin = nil
+		}
+	}
+	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return s.pin == nil && !s.sealedUnsynced })
+	if j.hasSegment {
+		l.hints.add(byRead, j.base, j.end, j.size)
+	}
+	l.durable.Store(int64(j.end))
+	l.mu.Unlock()
+	l.dir.flushedBytes.Add(bytes)
+}

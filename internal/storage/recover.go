@@ -1,0 +1,346 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+// loadLog opens an existing directory: quickly after a clean stop, else by a scan from the recovery point. Everything found is durable when
+// it returns.
+func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*Log, error) {
+	l := s.newLog(f.dir, tp, id, cfg)
+	l.created = true
+	point, start, watermark := f.dir.points(tp)
+	l.highWatermark.Store(int64(watermark))
+	r := &recovery{log: l, point: point, start: start}
+	began := s.env().Monotonic()
+	err := r.run(f.dir.clean)
+	if err != nil {
+		var c *CorruptError
+		if errors.As(err, &c) {
+			s.corrupt(c)
+		}
+		return nil, fmt.Errorf("open %s: %w", tp, err)
+	}
+	if r.scanned && s.cfg.Events.Recovered != nil {
+		r.report.Log, r.report.LogEnd, r.report.Took = tp, l.LogEnd(), s.env().Monotonic()-began
+		s.cfg.Events.Recovered(r.report)
+	}
+	return l, nil
+}
+
+// recovery is the opening of one log. Every step may be repeated after a crash in the middle of it.
+type recovery struct {
+	log       *Log
+	point     ids.Offset // all below is durable: damage there is corruption
+	start     ids.Offset
+	snapshots []ids.Offset
+	scanned   bool
+	changed   bool // something must be synced
+	// rebuildEpochs: the epochs' file is missing or not what the batches say.
+	rebuildEpochs bool
+	report        Recovery
+}
+
+func (r *recovery) run(clean bool) error {
+	l := r.log
+	segments, err := r.list()
+	if err != nil {
+		return err
+	}
+	if len(segments) == 0 {
+		return r.empty()
+	}
+	r.start = max(r.start, segments[0].base)
+	r.point = max(r.point, r.start)
+	l.setSegments(segments)
+	l.logStart.Store(int64(r.start))
+	r.loadEpochs()
+	quick := false
+	if clean {
+		if quick, err = r.tail(segments[len(segments)-1]); err != nil {
+			return err
+		}
+	}
+	if !quick {
+		if err := r.scan(segments); err != nil {
+			return err
+		}
+	}
+	if r.rebuildEpochs {
+		if err := r.walkEpochs(); err != nil {
+			return err
+		}
+	}
+	l.epochs.truncateEnd(l.LogEnd())
+	l.epochs.truncateStart(r.start)
+	if err := l.loadProducers(r.snapshots, r.scanned); err != nil {
+		return err
+	}
+	if r.changed {
+		if err := r.sync(); err != nil {
+			return err
+		}
+	}
+	l.durable.Store(l.logEnd.Load())
+	return nil
+}
+
+// empty is a directory whose first append was lost, or never came.
+func (r *recovery) empty() error {
+	if r.point > 0 || r.start > 0 {
+		return &CorruptError{Log: r.log.tp, File: r.log.path, Offset: r.point, Reason: "all segments are missing"}
+	}
+	return r.sync()
+}
+
+// list finds the segments, finishes what a crash interrupted, and drops what lies wholly below the log start.
+func (r *recovery) list() ([]*segment, error) {
+	l := r.log
+	entries, err := l.store.cfg.FS.List(l.path)
+	if err != nil {
+		return nil, fmt.Errorf("list segments: %w", err)
+	}
+	if entries, err = r.finishSwaps(entries); err != nil {
+		return nil, err
+	}
+	var segments []*segment
+	for _, e := range entries {
+		if base, ok := parseSegmentName(e.Name, logSuffix); ok {
+			s := newSegment(&l.store.files, l.path, base)
+			s.size.Store(e.Size)
+			s.synced = e.Size
+			segments = append(segments, s)
+		} else if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok {
+			r.snapshots = append(r.snapshots, at)
+		}
+	}
+	for len(segments) > 1 && segments[1].base <= r.start {
+		if err := r.remove(segments[0]); err != nil {
+			return nil, err
+		}
+		segments = segments[1:]
+	}
+	for _, s := range segments[:max(len(segments)-1, 0)] {
+		if err := s.trustIndexes(entries); err != nil {
+			return nil, err
+		}
+	}
+	return segments, nil
+}
+
+// trustIndexes takes a sealed segment's index files as they are: their length says how many entries they have. Readers check where entries lead.
+func (s *segment) trustIndexes(entries []vfs.Entry) error {
+	for _, e := range entries {
+		switch e.Name {
+		case segmentName(s.base, indexSuffix):
+			s.offsets.written = int32(e.Size / offsetIndexKind.width)
+		case segmentName(s.base, timeIndexSuffix):
+			s.times.written = int32(e.Size / timeIndexKind.width)
+		}
+	}
+	return nil
+}
+
+// finishSwaps removes what was deleted or cleaned but not swapped in, and completes what was being swapped in, as Kafka does at start.
+func (r *recovery) finishSwaps(entries []vfs.Entry) ([]vfs.Entry, error) {
+	fsys, dir := r.log.store.cfg.FS, r.log.path
+	firstCleaned := ids.Offset(-1)
+	for _, e := range entries {
+		if base, _, ok := parseTransitional(e.Name, cleanedSuffix); ok && (firstCleaned < 0 || base < firstCleaned) {
+			firstCleaned = base
+		}
+	}
+	out := entries[:0:0]
+	var swaps []vfs.Entry
+	for _, e := range entries {
+		_, _, deleted := parseTransitional(e.Name, deletedSuffix)
+		_, _, cleaned := parseTransitional(e.Name, cleanedSuffix)
+		base, _, swap := parseTransitional(e.Name, swapSuffix)
+		switch {
+		case deleted || cleaned || swap && firstCleaned >= 0 && base >= firstCleaned:
+			r.changed = true
+			if err := fsys.Remove(dir + "/" + e.Name); err != nil {
+				return nil, fmt.Errorf("finish an interrupted deletion: %w", err)
+			}
+		case swap:
+			swaps = append(swaps, e)
+		default:
+			out = append(out, e)
+		}
+	}
+	if len(swaps) > 0 {
+		return nil, &RefusedError{dir, "was stopped in the middle of swapping in a compacted segment (" + swaps[0].Name + "); start Kafka on it once to finish that", nil}
+	}
+	return out, nil
+}
+
+// parseTransitional reads BASE.KIND.SUFFIX.
+func parseTransitional(name, suffix string) (base ids.Offset, plain string, ok bool) {
+	if len(name) <= len(suffix) || name[len(name)-len(suffix):] != suffix {
+		return 0, "", false
+	}
+	plain = name[:len(name)-len(suffix)]
+	for _, kind := range []string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix} {
+		if base, ok := parseSegmentName(plain, kind); ok {
+			return base, plain, true
+		}
+	}
+	return 0, "", false
+}
+
+// remove deletes a segment's files.
+func (r *recovery) remove(s *segment) error {
+	r.changed = true
+	s.retire()
+	return removeSegmentFiles(s.files.fs, s, "")
+}
+
+// loadEpochs reads leader-epoch-checkpoint; if that fails, the epochs are taken from the batches, all of them.
+func (r *recovery) loadEpochs() {
+	l := r.log
+	entries, err := readEpochs(l.store.cfg.FS, l.path+"/"+epochsFile)
+	if err != nil {
+		r.rebuildEpochs = true
+		return
+	}
+	l.epochs.entries = entries
+}
+
+// tail finds the end of the last segment after a clean stop, from its last index entry on. false: it is not as a clean stop leaves it.
+func (r *recovery) tail(s *segment) (bool, error) {
+	l := r.log
+	var err error
+	if s.offsets, err = s.loadIndex(offsetIndexKind, 1<<31-1); err != nil {
+		return false, err
+	}
+	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
+		return false, err
+	}
+	position := int64(0)
+	if s.offsets.some {
+		position = int64(s.offsets.last.value)
+	}
+	next, epoch := s.base, ids.NoLeaderEpoch
+	s.bytesSinceIndex = 0
+	err = s.walk(position, func(b record.Batch, at int64, _ *handle) error {
+		if s.offsets.some && at == position && b.LastOffset() != s.base+ids.Offset(s.offsets.last.key) || b.BaseOffset() < next {
+			return errTorn
+		}
+		next, epoch = b.NextOffset(), b.LeaderEpoch()
+		s.noteStats(b)
+		s.bytesSinceIndex += record.HeaderSize // little enough: the index is a hint
+		return nil
+	})
+	if errors.Is(err, errTorn) {
+		l.store.problem("open "+l.tp.String()+" after a clean stop: its end is not where it should be, so it is scanned", err)
+		s.offsets, s.times = sparseIndex{}, sparseIndex{}
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if next < r.point {
+		return false, &CorruptError{l.tp, s.path(logSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.point)}
+	}
+	if epoch >= 0 && l.epochs.latest() != epoch {
+		r.rebuildEpochs = true
+	}
+	if next > r.point {
+		s.offsets, s.times = sparseIndex{}, sparseIndex{}
+		return false, nil // somebody appended since
+	}
+	if t := s.times.last; s.times.some && t.key > s.maxTimestamp {
+		s.maxTimestamp, s.maxOffset = t.key, s.base+ids.Offset(t.value)
+	}
+	s.statsKnown = true
+	l.logEnd.Store(int64(next))
+	return true, s.readFirstTimestamp()
+}
+
+// readFirstTimestamp sets what segment.ms counts from.
+func (s *segment) readFirstTimestamp() error {
+	if s.size.Load() == 0 {
+		return nil
+	}
+	h, err := s.open(readWrite)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	w := newWalker(h.file, s.size.Load())
+	defer w.close()
+	head, _, err := w.header(0)
+	if err != nil {
+		return s.damaged(0, err)
+	}
+	s.mu.Lock()
+	s.firstTimestamp = head.MaxTimestamp()
+	s.mu.Unlock()
+	return nil
+}
+
+// noteStats is noteBatch without the index.
+func (s *segment) noteStats(b record.Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := b.MaxTimestamp(); t > s.maxTimestamp {
+		s.maxTimestamp, s.maxOffset = t, b.LastOffset()
+	}
+}
+
+// sync makes durable what recovery found and did.
+func (r *recovery) sync() error {
+	l := r.log
+	fsys := l.store.cfg.FS
+	for _, s := range l.list() {
+		if s.synced >= s.size.Load() && !s.sealedUnsynced {
+			continue
+		}
+		h, err := s.open(readWrite)
+		if err != nil {
+			return err
+		}
+		err = h.file.Sync()
+		h.release()
+		if err != nil {
+			return r.failed(fmt.Errorf("sync %s: %w", s.path(logSuffix), err))
+		}
+		if s.sealedUnsynced {
+			for _, suffix := range []string{indexSuffix, timeIndexSuffix} {
+				item := syncItem{segment: s, path: s.path(suffix)}
+				if err := l.dir.flusher.syncOne(&item); err != nil {
+					return r.failed(err)
+				}
+			}
+		}
+		s.synced, s.sealedUnsynced = s.size.Load(), false
+	}
+	f, err := fsys.Open(l.path + "/" + partitionMetadataFile)
+	if err != nil {
+		return fmt.Errorf("sync the topic id: %w", err)
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	if err := fsys.SyncDir(l.path); err != nil {
+		return r.failed(err)
+	}
+	if err := fsys.SyncDir(l.dir.path); err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+func (r *recovery) failed(err error) error {
+	r.log.dir.fail(err)
+	return r.log.dir.err()
+}

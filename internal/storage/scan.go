@@ -1,0 +1,366 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/record"
+)
+
+// scan checks every batch from the recovery point on, cuts a torn tail, rebuilds indexes and epochs of what it checked, and finds LogEnd.
+func (r *recovery) scan(segments []*segment) error {
+	l := r.log
+	r.scanned = true
+	first := max(segmentAt(segments, r.point), 0)
+	next := segments[first].base
+	for i := first; i < len(segments); i++ {
+		s := segments[i]
+		if i > first && s.base != next && (s.base < next || !l.cfg.Compact) {
+			// The segment before lost its end, or an earlier recovery cut it and crashed before it had removed this one.
+			if next < r.point {
+				return &CorruptError{l.tp, s.path(logSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
+			}
+			if err := r.dropFrom(segments, i); err != nil {
+				return err
+			}
+			segments = segments[:i]
+			break
+		}
+		end, damage, err := r.scanSegment(s, i == first)
+		if err != nil {
+			return err
+		}
+		next = end.next
+		if damage == nil {
+			if i+1 < len(segments) {
+				if err := s.spillIndexes(true); err != nil {
+					return err
+				}
+				s.sealedUnsynced = true
+			}
+			continue
+		}
+		if next < r.point {
+			return &CorruptError{l.tp, s.path(logSuffix), end.position, next, damage.Error()}
+		}
+		if err := r.cut(s, end); err != nil {
+			return err
+		}
+		if err := r.dropFrom(segments, i+1); err != nil {
+			return err
+		}
+		segments = segments[:i+1]
+	}
+	last := segments[len(segments)-1]
+	if next < r.point {
+		return &CorruptError{l.tp, last.path(logSuffix), last.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.point)}
+	}
+	l.setSegments(segments)
+	l.logEnd.Store(int64(next))
+	return nil
+}
+
+// scanEnd is where the whole batches of a segment end.
+type scanEnd struct {
+	position int64
+	next     ids.Offset
+}
+
+// scanSegment checks one segment from the recovery point, or its start, on. damage says why the end is not the file's.
+func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err error) {
+	l := r.log
+	start, startOffset, err := r.scanStart(s)
+	if err != nil {
+		return end, nil, err
+	}
+	if first {
+		l.epochs.truncateEnd(startOffset)
+	}
+	s.statsKnown = true
+	h, err := s.open(readWrite)
+	if err != nil {
+		return end, nil, err
+	}
+	defer h.release()
+	c := newScanner(h.file, s.size.Load())
+	defer c.close()
+	end = scanEnd{start, startOffset}
+	pointAt := int64(-1)
+	for end.position < c.end {
+		b, size, err := c.batch(end.position)
+		if err == nil && (b.BaseOffset() < end.next || b.LeaderEpoch() < l.epochs.latest()) {
+			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.latest())
+		}
+		if errors.Is(err, errTorn) {
+			damage = err
+			break
+		}
+		if err != nil {
+			return end, nil, fmt.Errorf("scan %s: %w", s.path(logSuffix), err)
+		}
+		if pointAt < 0 && b.BaseOffset() >= r.point {
+			pointAt = end.position
+		}
+		l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+		s.noteBatch(b, end.position, int(size), l.cfg.IndexIntervalBytes)
+		r.report.ScannedBytes += size
+		end = scanEnd{end.position + size, b.NextOffset()}
+	}
+	if pointAt >= 0 {
+		if err := r.rewrite(s, h, pointAt, end.position); err != nil {
+			return end, nil, err
+		}
+	}
+	if r.point == 0 || pointAt >= 0 {
+		r.changed = true
+		s.synced = -1
+	}
+	if start > 0 {
+		if err := s.readFirstTimestamp(); err != nil {
+			return end, nil, err
+		}
+	}
+	if damage != nil {
+		r.report.ValidAfterCut = r.report.ValidAfterCut || validAfter(c, end.position)
+	}
+	return end, damage, nil
+}
+
+// validAfter tells whether the damaged batch at position is followed by a whole one, as far as its length can be believed.
+func validAfter(c *scanner, position int64) bool {
+	if position+record.HeaderSize > c.end {
+		return false
+	}
+	head, err := c.at(position, record.HeaderSize)
+	if err != nil {
+		return false
+	}
+	size, err := record.FrameSize(head)
+	if err != nil {
+		return false
+	}
+	_, _, err = c.batch(position + int64(size))
+	return err == nil
+}
+
+// scanStart finds a batch boundary at or below the recovery point from the index, after checking that a batch begins there, and trims both indexes to what
+// lies before it. The start is low enough for the largest timestamp before it to be in the time index.
+func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
+	reset := func() (int64, ids.Offset, error) {
+		s.maxTimestamp, s.bytesSinceIndex = record.NoTimestamp, 0
+		if err := s.trimIndex(&s.offsets, offsetIndexKind, 0, indexEntry{}); err != nil {
+			return 0, 0, err
+		}
+		return 0, s.base, s.trimIndex(&s.times, timeIndexKind, 0, indexEntry{})
+	}
+	if r.point <= s.base {
+		return reset()
+	}
+	offsets, err := s.loadIndex(offsetIndexKind, int64(r.point-1-s.base))
+	if err != nil {
+		return 0, 0, err
+	}
+	times, err := s.loadIndex(timeIndexKind, 1<<62)
+	if err != nil {
+		return 0, 0, err
+	}
+	newest, n, err := s.search(&times, timeIndexKind, int64(r.point-1-s.base), true)
+	if err != nil {
+		return 0, 0, err
+	}
+	if n == 0 {
+		return reset()
+	}
+	entry, offsetCount, err := s.search(&offsets, offsetIndexKind, int64(newest.value), false)
+	if err != nil {
+		return 0, 0, err
+	}
+	base, ok, err := s.batchAt(int64(entry.value), s.base+ids.Offset(entry.key))
+	if err != nil {
+		return 0, 0, err
+	}
+	if offsetCount == 0 || !ok {
+		return reset()
+	}
+	newest, n, err = s.search(&times, timeIndexKind, entry.key, true)
+	if err != nil {
+		return 0, 0, err
+	}
+	if n > 0 {
+		s.maxTimestamp, s.maxOffset = newest.key, s.base+ids.Offset(newest.value)
+	}
+	s.bytesSinceIndex = 0
+	if err := s.trimIndex(&s.offsets, offsetIndexKind, offsetCount, entry); err != nil {
+		return 0, 0, err
+	}
+	return int64(entry.value), base, s.trimIndex(&s.times, timeIndexKind, n, newest)
+}
+
+// batchAt tells whether the batch at position ends with offset last, and its base offset.
+func (s *segment) batchAt(position int64, last ids.Offset) (ids.Offset, bool, error) {
+	h, err := s.open(readWrite)
+	if err != nil {
+		return 0, false, err
+	}
+	defer h.release()
+	w := newWalker(h.file, s.size.Load())
+	defer w.close()
+	head, _, err := w.header(position)
+	if errors.Is(err, errTorn) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return head.BaseOffset(), head.LastOffset() == last, nil
+}
+
+// rewrite writes the bytes between two positions once more, as they are. A kernel that failed to write them before the last stop holds them in its cache marked
+// as written, and a sync alone would not reach the disk.
+func (r *recovery) rewrite(s *segment, h *handle, from, to int64) error {
+	if r.log.cfg.Durability != Fsync {
+		return nil
+	}
+	buf := scanBuffers.get()
+	defer scanBuffers.put(buf)
+	for from < to {
+		p := (*buf)[:min(int64(len(*buf)), to-from)]
+		if err := readFull(h.file, p, from); err != nil {
+			return fmt.Errorf("rewrite %s: %w", s.path(logSuffix), err)
+		}
+		if _, err := h.file.WriteAt(p, from); err != nil {
+			return fmt.Errorf("rewrite %s: %w", s.path(logSuffix), err)
+		}
+		from += int64(len(p))
+	}
+	return nil
+}
+
+// cut ends a segment at the last whole batch.
+func (r *recovery) cut(s *segment, end scanEnd) error {
+	h, err := s.open(readWrite)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	if err := h.file.Truncate(end.position); err != nil {
+		return fmt.Errorf("cut the torn tail of %s: %w", s.path(logSuffix), err)
+	}
+	r.report.CutBytes += s.size.Load() - end.position
+	r.report.CutOffset = end.next
+	s.size.Store(end.position)
+	s.synced = -1
+	r.changed = true
+	return nil
+}
+
+// dropFrom removes the segments from the i-th on, the newest first, so that what a crash leaves of them has no gap.
+func (r *recovery) dropFrom(segments []*segment, i int) error {
+	for n := len(segments) - 1; n >= i; n-- {
+		r.report.CutBytes += segments[n].size.Load()
+		if err := r.remove(segments[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walkEpochs derives the epochs from all batch headers.
+func (r *recovery) walkEpochs() error {
+	l := r.log
+	l.epochs.entries, l.epochs.dirty = nil, true
+	for _, s := range l.list() {
+		err := s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+			l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+			return nil
+		})
+		if errors.Is(err, errTorn) {
+			return &CorruptError{Log: l.tp, File: s.path(logSuffix), Offset: s.base, Reason: err.Error()}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// scanBuffers are what a scan reads at once.
+var scanBuffers = bufferPool{size: 1 << 20}
+
+// scanner reads a segment front to back and checks every batch's checksum.
+type scanner struct {
+	file   io.ReaderAt
+	end    int64
+	buf    *[]byte
+	start  int64
+	filled int64
+}
+
+func newScanner(file io.ReaderAt, end int64) *scanner {
+	return &scanner{file: file, end: end, buf: scanBuffers.get()}
+}
+
+func (c *scanner) close() { scanBuffers.put(c.buf) }
+
+// at returns n bytes at position, from the buffer; n must not exceed it.
+func (c *scanner) at(position, n int64) ([]byte, error) {
+	if position < c.start || position+n > c.start+c.filled {
+		c.start, c.filled = position, min(int64(len(*c.buf)), c.end-position)
+		if err := readFull(c.file, (*c.buf)[:c.filled], position); err != nil {
+			c.filled = 0
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+	}
+	at := position - c.start
+	return (*c.buf)[at : at+n : at+n], nil
+}
+
+// batch checks the batch at position and returns it, whole if it fits the buffer, else its header; and its size. errTorn: none there.
+func (c *scanner) batch(position int64) (record.Batch, int64, error) {
+	if position+record.HeaderSize > c.end {
+		return nil, 0, fmt.Errorf("%w: %d bytes are left", errTorn, c.end-position)
+	}
+	head, err := c.at(position, record.HeaderSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := record.FrameSize(head)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errTorn, err)
+	}
+	size := int64(n)
+	if position+size > c.end {
+		return nil, 0, fmt.Errorf("%w: a batch of %d bytes, and %d are left", errTorn, size, c.end-position)
+	}
+	if size <= int64(len(*c.buf)) {
+		whole, err := c.at(position, size)
+		if err != nil {
+			return nil, 0, err
+		}
+		b := record.Batch(whole)
+		if b.CRC() != b.ComputeCRC() || b.LastOffsetDelta() < 0 {
+			return nil, 0, fmt.Errorf("%w: its checksum is wrong", errTorn)
+		}
+		return b, size, nil
+	}
+	b := record.Batch(slices.Clone(head))
+	crc := uint32(0)
+	for at := position + 21; at < position+size; {
+		part, err := c.at(at, min(int64(len(*c.buf)), position+size-at))
+		if err != nil {
+			return nil, 0, err
+		}
+		crc = crc32.Update(crc, castagnoli, part)
+		at += int64(len(part))
+	}
+	if crc != b.CRC() || b.LastOffsetDelta() < 0 {
+		return nil, 0, fmt.Errorf("%w: its checksum is wrong", errTorn)
+	}
+	return b, size, nil
+}

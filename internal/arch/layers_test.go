@@ -1,0 +1,108 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// rooms of the layers of design §3, lowest first. A room may import the rooms of the sets that its entry in allowed names.
+var (
+	doors   = []string{"ids", "run", "vfs", "transport", "config", "quota"}
+	formats = []string{"wire", "record", "producerstate"}
+	engines = []string{"storage", "metadata", "machine", "peer"}
+	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security"}
+
+	// words is what a pure room may use of layer 0: nothing that waits, tells the time or reaches outside.
+	words = []string{"ids", "config", "quota"}
+)
+
+// allowed is the import table: which rooms each room may import. A room that is not here fails the test: add it with a noun of its own.
+var allowed = map[string][]string{
+	// 0. Doors and words use nothing of ours. If config should ever need a type of ids, pass its text form instead.
+	"ids": nil, "run": nil, "vfs": nil, "transport": nil, "config": nil, "quota": nil,
+
+	// 1. Formats know each other not at all, except that producerstate reads batches.
+	"wire":          words,
+	"wire/gen":      nil, // the program that writes wire's code
+	"record":        words,
+	"producerstate": join(words, "record"),
+
+	// 2. Engines.
+	"storage":  join(doors, formats...),
+	"metadata": join(words, formats...), // pure
+	"machine":  join(doors, formats...),
+	"peer":     join(doors, formats...),
+
+	// 3. Rules. The pure ones see neither a door nor an engine with one.
+	"quorum":             join(doors, append(slices.Clone(formats), engines...)...),
+	"security":           join(doors, append(slices.Clone(formats), engines...)...),
+	"partition":          join(words, append(slices.Clone(formats), "metadata")...),
+	"machine/controller": join(words, append(slices.Clone(formats), "metadata", "machine")...),
+	"machine/group":      join(words, append(slices.Clone(formats), "metadata", "machine")...),
+	"machine/txn":        join(words, append(slices.Clone(formats), "metadata", "machine")...),
+
+	// 4. Data plane.
+	"replication": upToRules(),
+
+	// 5. Requests. What api needs of replication and the machines it declares as interfaces; their packages lend it the types of
+	// questions and answers, and TestHouseRules holds that it calls none of their functions. It reaches no disk and no socket.
+	"api": join(words, append(slices.Clone(formats), "run", "metadata", "machine", "machine/controller", "machine/group",
+		"machine/txn", "partition", "security", "replication")...),
+
+	// 6. Edge.
+	"server":  join(upToRules(), "replication", "api"),
+	"admin":   join(upToRules(), "replication", "api"),
+	"inspect": join(upToRules(), "replication", "api"),
+
+	// 7. Assembly: everything below, but not each other.
+	"":    join(upToRules(), "replication", "api", "server", "admin", "inspect"),
+	"sim": join(upToRules(), "replication", "api", "server", "admin", "inspect"),
+
+	// 8. Entry.
+	"cmd/ottla": {"", "inspect", "config", "vfs"},
+	"ottlatest": {"", "inspect", "config", "vfs"},
+	"streams":   nil, // speaks only the Kafka protocol
+}
+
+func join(first []string, more ...string) []string { return append(slices.Clone(first), more...) }
+
+func upToRules() []string {
+	return slices.Concat(doors, formats, engines, rules)
+}
+
+// roomOf tells which room an import path means; ok is false for what is not ours.
+func roomOf(importPath string) (room string, ok bool) {
+	if importPath == module {
+		return "", true
+	}
+	room, ok = strings.CutPrefix(importPath, module+"/")
+	return strings.TrimPrefix(room, "internal/"), ok
+}
+
+func title(room string) string {
+	if room == "" {
+		return "the root package"
+	}
+	return room
+}
+
+// importRule holds the table against the imports of everything but tests.
+func importRule(sources []*source) (breaches []string) {
+	for _, s := range sources {
+		if s.isTest {
+			continue
+		}
+		may, known := allowed[s.room]
+		if !known {
+			breaches = append(breaches, fmt.Sprintf("%s: room %q is not in the import table of internal/arch", s.path, s.room))
+			continue
+		}
+		for p, spec := range s.imports() {
+			if to, ours := roomOf(p); ours && !slices.Contains(may, to) {
+				breaches = append(breaches, s.at(spec, "%s may not import %s", title(s.room), title(to)))
+			}
+		}
+	}
+	return breaches
+}

@@ -27,7 +27,7 @@ func (k *kcat) Traits() Traits {
 func (k *kcat) Close() {}
 
 func (k *kcat) producer(ctx context.Context, topic, partition, codec string, idempotent bool, headers []Header) *exec.Cmd {
-	args := []string{"-P", "-b", k.addr, "-t", topic, "-p", partition, "-z", codec, "-K", "\t", "-D", "\n", "-Z",
+	args := []string{"-P", "-E", "-b", k.addr, "-t", topic, "-p", partition, "-z", codec, "-K", "\t", "-D", "\n", "-Z",
 		"-X", "linger.ms=20", "-X", fmt.Sprintf("enable.idempotence=%v", idempotent), "-X", "acks=all", "-X", "message.timeout.ms=90000",
 		"-X", "reconnect.backoff.max.ms=200", "-X", "log_level=0"}
 	for _, h := range headers {

@@ -285,7 +285,7 @@ func resolve(messages []*message) error {
 				s.goName = strings.TrimSuffix(s.goName, "Key") + "RecordKey"
 			}
 			if taken[s.goName] {
-				return fmt.Errorf("Go type %s is defined twice", s.goName)
+				return fmt.Errorf("type %s is defined twice", s.goName)
 			}
 			taken[s.goName] = true
 		}

@@ -33,7 +33,11 @@ func (w *background) init(s *Store) {
 	env := s.env()
 	w.signal, w.done = env.NewSignal(), env.NewSignal()
 	w.retentionDue = env.Monotonic() + time.Duration(s.cfg.RetentionCheckMs)*time.Millisecond
-	env.Go("storage background", func() {
+}
+
+// start begins the goroutine.
+func (w *background) start() {
+	w.store.env().Go("storage background", func() {
 		defer w.done.Set()
 		for w.turn() {
 		}
@@ -56,9 +60,7 @@ func (w *background) discard(delay time.Duration, paths ...string) {
 		w.discards = append(w.discards, discarded{due, p})
 	}
 	w.mu.Unlock()
-	if w.signal != nil {
-		w.signal.Set()
-	}
+	w.signal.Set()
 }
 
 func (s *Store) wakeForCheckpoint(now bool) {
@@ -71,7 +73,7 @@ func (s *Store) wakeForCheckpoint(now bool) {
 		w.checkpointDue, wake = s.env().Monotonic()+time.Duration(s.cfg.CheckpointMs)*time.Millisecond, true
 	}
 	w.mu.Unlock()
-	if wake && w.signal != nil {
+	if wake {
 		w.signal.Set()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -127,6 +128,26 @@ func openOrCreate(fsys vfs.FS, path string) (vfs.File, error) {
 		f, err = fsys.Create(path)
 	}
 	return f, err
+}
+
+// makeDirDurably makes a directory and those above it that are missing.
+func makeDirDurably(fsys vfs.FS, dir string) error {
+	var parents []string
+	for at := path.Clean(dir); ; at = path.Dir(at) {
+		if _, err := fsys.Stat(at); err == nil || at == path.Dir(at) {
+			break
+		}
+		parents = append(parents, path.Dir(at))
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := fsys.SyncDir(parent); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readWholeFile reads a file of at most limit bytes.

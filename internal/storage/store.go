@@ -59,6 +59,7 @@ func Open(cfg Config) (*Store, error) {
 		logs: make(map[ids.TopicPartition]*Log), found: make(map[ids.TopicPartition]*foundLog),
 	}
 	s.files.fs, s.files.limit = cfg.FS, s.cfg.MaxOpenFiles
+	s.work.init(s)
 	if len(cfg.Dirs) == 0 {
 		return nil, errors.New("open storage: no log directory is configured")
 	}
@@ -68,7 +69,7 @@ func Open(cfg Config) (*Store, error) {
 		}
 		return nil, err
 	}
-	s.work.init(s)
+	s.work.start()
 	for _, d := range s.dirs {
 		d.flusher.start()
 	}
@@ -80,7 +81,7 @@ func (s *Store) openDirs() error {
 	for i, path := range s.cfg.Dirs {
 		d := &directory{store: s, path: path}
 		d.flusher = newFlusher(d, s.cfg.Env, time.Duration(s.cfg.FlushLingerMs)*time.Millisecond)
-		if err := s.cfg.FS.MkdirAll(path); err != nil {
+		if err := makeDirDurably(s.cfg.FS, path); err != nil {
 			return &RefusedError{path, fmt.Sprintf("cannot be made (%v)", err), err}
 		}
 		lock, err := s.cfg.FS.Lock(path + "/" + lockFile)

@@ -1,0 +1,357 @@
+package storage_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+var crashPoints = flag.Int("crashpoints", 3000, "how many crash points TestCrashPoints tries")
+var crashSeed = flag.Uint64("crashseed", 1, "seed of the first script of TestCrashPoints")
+
+// life is one topic id of the partition, as the owner knows it: what was appended, where, and what he was told is durable.
+type life struct {
+	id      ids.TopicID
+	bytes   []byte
+	starts  []int        // of each batch, in bytes; one more at the end
+	offsets []ids.Offset // of each batch; one more at the end
+	start   ids.Offset   // the largest log start it had in memory
+	durable ids.Offset
+}
+
+func newLife(n int) *life {
+	return &life{id: ids.TopicID{byte(n), byte(n >> 8), 9}, starts: []int{0}, offsets: []ids.Offset{0}}
+}
+
+func (l *life) add(b record.Batch) {
+	l.bytes = append(l.bytes, b...)
+	l.starts = append(l.starts, len(l.bytes))
+	l.offsets = append(l.offsets, b.NextOffset())
+}
+
+// slice is the bytes from one batch boundary to another; ok is false if one of them is none.
+func (l *life) slice(from, to ids.Offset) ([]byte, bool) {
+	a, b := -1, -1
+	for i, o := range l.offsets {
+		if o == from {
+			a = l.starts[i]
+		}
+		if o == to {
+			b = l.starts[i]
+		}
+	}
+	if a < 0 || b < a {
+		return nil, false
+	}
+	return l.bytes[a:b], true
+}
+
+// crashScript runs random operations on one partition; at each operation of the disk a crash is tried.
+type crashScript struct {
+	t      *testing.T
+	seed   uint64
+	random *rand.Rand
+	disk   *vfs.Mem
+	env    run.Env
+	store  *storage.Store
+	log    *storage.Log
+	lives  []*life // the last two matter: the one being deleted, and the one there is now
+	gone   bool    // the last life was deleted, by a call that returned
+	going  bool    // … by a call that has not returned
+	epoch  ids.LeaderEpoch
+	next   *life // takes the batch of an append that has not returned, if it is on the disk
+	points int
+	ts     int64
+	config storage.LogConfig
+	busy   bool // inside a crash point
+	what   string
+	script []string
+}
+
+func (c *crashScript) life() *life { return c.lives[len(c.lives)-1] }
+
+func crashConfig(fs vfs.FS, env run.Env) storage.Config {
+	return storage.Config{FS: fs, Env: env, Dirs: []string{"data"}, NodeID: 1, ClusterID: "AAAAAAAAAAAAAAAAAAAAAA",
+		CheckpointBytes: 3000, CheckpointMs: 50, RetentionCheckMs: 1 << 40}
+}
+
+func (c *crashScript) fatalf(format string, args ...any) {
+	c.t.Helper()
+	c.t.Fatalf("seed %d, point %d (%s) after %v: %s", c.seed, c.points, c.what, c.script, fmt.Sprintf(format, args...))
+}
+
+// run plays the script; each operation on the disk is a crash point.
+func (c *crashScript) run(steps int) {
+	sim := run.NewSim(c.seed)
+	c.env = sim
+	sim.Run(func() {
+		c.disk.OnOp(func(_ int, op string) {
+			if c.busy {
+				return
+			}
+			c.busy = true
+			c.point(op)
+			c.busy = false
+		})
+		c.open()
+		for range steps {
+			c.step()
+		}
+		c.disk.OnOp(nil)
+		if c.store != nil {
+			if err := c.store.Close(); err != nil {
+				c.fatalf("close: %v", err)
+			}
+		}
+	})
+}
+
+func (c *crashScript) open() {
+	var err error
+	if c.store, err = storage.Open(crashConfig(c.disk, c.env)); err != nil {
+		c.fatalf("open: %v", err)
+	}
+	c.openLog()
+}
+
+func (c *crashScript) openLog() {
+	var err error
+	if c.log, err = c.store.OpenLog(tp0, c.life().id, c.config); err != nil {
+		c.fatalf("open log: %v", err)
+	}
+	c.epoch++
+}
+
+func (c *crashScript) step() {
+	r := c.random.IntN(100)
+	switch {
+	case r < 60:
+		c.note("append")
+		c.append()
+	case r < 75:
+		c.note("flush")
+		c.flush()
+	case r < 80:
+		c.note("wait")
+		signal := c.env.NewSignal()
+		signal.WaitFor(time.Duration(c.random.IntN(100)) * time.Millisecond)
+	case r < 86:
+		c.note("retain")
+		if err := c.log.ApplyRetention(c.ts); err != nil {
+			c.fatalf("retention: %v", err)
+		}
+		c.life().start = max(c.life().start, c.log.LogStart())
+	case r < 93:
+		c.note("reopen")
+		if err := c.store.Close(); err != nil {
+			c.fatalf("close: %v", err)
+		}
+		c.life().durable = c.log.LogEnd()
+		c.open()
+		c.check(c.log, "reopened")
+	case r < 96:
+		c.note("delete")
+		c.going = true
+		if err := c.store.DeleteLog(tp0, c.life().id); err != nil {
+			c.fatalf("delete: %v", err)
+		}
+		c.going, c.gone = false, true
+		c.lives = append(c.lives, newLife(len(c.lives)))
+		c.gone = false
+		c.openLog()
+	default:
+		c.note("crash")
+		c.crashAndGoOn()
+	}
+	c.life().durable = max(c.life().durable, c.log.DurableEnd())
+}
+
+func (c *crashScript) note(what string) { c.script = append(c.script, what) }
+
+func (c *crashScript) append() {
+	c.ts += int64(c.random.IntN(50))
+	b := makeBatch(c.t, 1+c.random.IntN(4), 1+c.random.IntN(700), c.ts)
+	// The batch may be on the disk before Append returns.
+	l := c.life()
+	c.next = l
+	mark := *l
+	b.SetBaseOffset(c.log.LogEnd())
+	b.SetLeaderEpoch(c.epoch)
+	l.add(b)
+	if _, err := c.log.Append(bytes.Clone(b), c.epoch, c.ts); err != nil {
+		*l = mark
+		c.fatalf("append: %v", err)
+	}
+	c.next = nil
+}
+
+func (c *crashScript) flush() {
+	w := waitOn(c.env, c.log)
+	if err := w.flush(c.log); err != nil {
+		c.fatalf("flush: %v", err)
+	}
+}
+
+// crashAndGoOn continues the script on what a crash leaves. The old store is abandoned as a dead process would.
+func (c *crashScript) crashAndGoOn() {
+	c.life().durable = max(c.life().durable, c.log.DurableEnd())
+	left := c.disk.Crash()
+	c.disk.OnOp(nil)
+	if err := c.store.Close(); err != nil { // on the old disk, to end its goroutines
+		c.fatalf("close: %v", err)
+	}
+	c.log = nil
+	c.disk = left
+	c.disk.OnOp(func(_ int, op string) {
+		if !c.busy {
+			c.busy = true
+			c.point(op)
+			c.busy = false
+		}
+	})
+	c.open()
+	c.check(c.log, "after a crash")
+	// What was lost is no part of the log any more, and what was found is durable.
+	l := c.life()
+	for len(l.offsets) > 1 && l.offsets[len(l.offsets)-1] > c.log.LogEnd() {
+		l.offsets = l.offsets[:len(l.offsets)-1]
+		l.starts = l.starts[:len(l.starts)-1]
+	}
+	l.bytes = l.bytes[:l.starts[len(l.starts)-1]]
+	l.durable = c.log.DurableEnd()
+}
+
+// check compares a log with the last life. The model may know more than was durable.
+func (c *crashScript) check(log *storage.Log, when string) []byte {
+	l := c.life()
+	start, end := log.LogStart(), log.LogEnd()
+	if end < l.durable {
+		c.fatalf("%s: log ends at %d, and %d was durable", when, end, l.durable)
+	}
+	if start > l.start && start > log.LogStart() || start > l.offsets[len(l.offsets)-1] {
+		c.fatalf("%s: log starts at %d", when, start)
+	}
+	if log.DurableEnd() > end || log.DurableEnd() < start {
+		c.fatalf("%s: durable end %d of a log from %d to %d", when, log.DurableEnd(), start, end)
+	}
+	want, ok := l.slice(start, end)
+	if !ok {
+		c.fatalf("%s: log from %d to %d, which are not batch boundaries of %v", when, start, end, l.offsets)
+	}
+	got, err := readAll(log, start, end, 1+c.random.IntN(3000))
+	if err != nil || !bytes.Equal(got, want) {
+		c.fatalf("%s: read %d bytes of offsets %d to %d, want %d: %v", when, len(got), start, end, len(want), err)
+	}
+	epoch := ids.NoLeaderEpoch
+	for rest := got; len(rest) > 0; {
+		b, tail, err := record.Next(rest)
+		if err != nil {
+			c.fatalf("%s: %v", when, err)
+		}
+		if e := log.EpochAt(b.BaseOffset()); e != b.LeaderEpoch() {
+			c.fatalf("%s: offset %d has epoch %d, and the cache says %d", when, b.BaseOffset(), b.LeaderEpoch(), e)
+		}
+		epoch, rest = b.LeaderEpoch(), tail
+	}
+	if latest := log.LatestEpoch(); len(got) > 0 && latest != epoch {
+		c.fatalf("%s: latest epoch %d, want %d", when, latest, epoch)
+	}
+	return got
+}
+
+// point is one crash: the disk that it leaves is recovered, twice, and once with a crash inside the recovery.
+func (c *crashScript) point(op string) {
+	c.points++
+	c.what = op
+	l := c.life()
+	if c.log != nil && c.log.ID() == l.id && !c.going {
+		l.durable = max(l.durable, c.log.DurableEnd())
+		l.start = max(l.start, c.log.LogStart())
+	}
+	left := c.disk.Crash()
+	again := left.Crash() // all on it is durable: a copy
+	content := c.recover(left, "recovered")
+	if c.random.IntN(4) == 0 {
+		if second := c.recover(left.Crash(), "recovered twice"); !bytes.Equal(content, second) {
+			c.fatalf("a second recovery gives another log: %d bytes, then %d", len(content), len(second))
+		}
+	}
+	if c.random.IntN(4) == 0 {
+		stopAt := again.Ops() + 1 + c.random.IntN(30)
+		var inside *vfs.Mem
+		again.OnOp(func(n int, _ string) {
+			if n == stopAt {
+				inside = again.Crash()
+			}
+		})
+		c.recover(again, "recovered")
+		if inside != nil {
+			if third := c.recover(inside, "recovered after a crash in recovery"); !bytes.Equal(content, third) {
+				c.fatalf("a crash inside recovery gives another log: %d bytes, then %d", len(content), len(third))
+			}
+		}
+	}
+}
+
+// recover opens the log on a disk that a crash left and returns what it holds.
+func (c *crashScript) recover(disk *vfs.Mem, when string) (content []byte) {
+	sim := run.NewSim(c.seed + uint64(c.points)<<20)
+	sim.Run(func() {
+		store, err := storage.Open(crashConfig(disk, sim))
+		if err != nil {
+			c.fatalf("%s: open: %v", when, err)
+		}
+		l := c.life()
+		if c.going && c.deletedOnDisk(store, l) {
+			return // the deletion is on the disk, and no owner asks for that id again
+		}
+		log, err := store.OpenLog(tp0, l.id, c.config)
+		if err != nil {
+			c.fatalf("%s: open log: %v", when, err)
+		}
+		content = c.check(log, when)
+	})
+	return content
+}
+
+func (c *crashScript) deletedOnDisk(store *storage.Store, l *life) bool {
+	for _, f := range store.Found() {
+		if f.Topic == tp0 && f.ID == l.id {
+			return false
+		}
+	}
+	return true
+}
+
+// TestCrashPoints holds invariants 1, 2, 3, 6 and 10 of docs: a crash after every operation on the disk of random scripts loses nothing that was durable, brings
+// nothing back of another topic id, and leaves whole batches only; recovering twice, or crashing inside recovery, gives the same log.
+func TestCrashPoints(t *testing.T) {
+	want := *crashPoints
+	if testing.Short() {
+		want = min(want, 500)
+	}
+	points := 0
+	for seed := *crashSeed; points < want; seed++ {
+		random := rand.New(rand.NewPCG(seed, 7))
+		c := &crashScript{t: t, seed: seed, random: random, disk: vfs.NewMem(seed), lives: []*life{newLife(0)}}
+		c.config = storage.LogConfig{
+			SegmentBytes: 500 + random.IntN(6000), IndexIntervalBytes: 1 + random.IntN(1000), Delete: true,
+			RetentionMs: int64(500 + random.IntN(3000)), RetentionBytes: -1, FileDeleteDelayMs: int64(random.IntN(2)) * 30,
+		}
+		if random.IntN(2) == 0 {
+			c.config.RetentionMs, c.config.RetentionBytes = -1, int64(3000+random.IntN(10000))
+		}
+		c.run(60)
+		points += c.points
+	}
+	t.Logf("%d crash points", points)
+}

@@ -154,6 +154,9 @@ func TestRegions(t *testing.T) {
 		if e.Reset(); e.Size() != 0 || len(e.Splices) != 0 {
 			t.Error("Reset leaves something")
 		}
+		if e.Splices[:1][0].Region != nil {
+			t.Error("Reset keeps a region from the garbage collector")
+		}
 	}
 }
 
@@ -207,6 +210,9 @@ func TestStringTable(t *testing.T) {
 	kept := 0
 	for i := range slots.Len() {
 		kept += slots.Index(i).Len()
+		if slots.Index(i).Len() > 256 {
+			t.Errorf("it keeps a string of %d bytes", slots.Index(i).Len())
+		}
 	}
 	if slots.Len() > 1024 || kept > 64<<10 {
 		t.Errorf("%d slots with %d bytes after 15,000 strings", slots.Len(), kept)
@@ -227,5 +233,28 @@ func TestStringTable(t *testing.T) {
 	})
 	if allocations != 0 {
 		t.Errorf("%v allocations for 30 strings known before", allocations)
+	}
+}
+
+// TestBytesAlias holds that bytes alias the input, and that appending to them does not write into it.
+func TestBytesAlias(t *testing.T) {
+	body := mustEncode(t, &wire.SaslAuthenticateRequest{AuthBytes: []byte("secret")}, 2)
+	var d wire.Decoder
+	d.Reset(body)
+	var m wire.SaslAuthenticateRequest
+	if err := m.Decode(&d, 2); err != nil {
+		t.Fatal(err)
+	}
+	before := string(body)
+	_ = append(m.AuthBytes, "more"...)
+	if string(body) != before {
+		t.Errorf("append wrote into the input: % x", body)
+	}
+	if m.AuthBytes[0] = 'S'; string(body) == before {
+		t.Error("the bytes were copied")
+	}
+	// Default lets go of the input, so that nothing can be appended into it later.
+	if m.Default(); cap(m.AuthBytes) != 0 {
+		t.Error("Default keeps the input")
 	}
 }

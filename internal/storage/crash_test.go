@@ -314,8 +314,18 @@ func (c *crashScript) recover(disk *vfs.Mem, when string) (content []byte) {
 		if c.going && c.deletedOnDisk(store, l) {
 			return // the deletion is on the disk, and no owner asks for that id again
 		}
+		listing, _ := disk.List("data/t-0")
+		cp := ""
+		for _, n := range []string{"log-start-offset-checkpoint", "recovery-point-offset-checkpoint"} {
+			if f, err := disk.Open("data/" + n); err == nil {
+				p := make([]byte, 100)
+				k, _ := f.ReadAt(p, 0)
+				cp += n + ": " + string(p[:k])
+			}
+		}
 		log, err := store.OpenLog(tp0, l.id, c.config)
 		if err != nil {
+			c.t.Logf("on the disk: %v\n%s", listing, cp)
 			c.fatalf("%s: open log: %v", when, err)
 		}
 		content = c.check(log, when)

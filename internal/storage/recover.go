@@ -35,9 +35,11 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 
 // recovery is the opening of one log. Every step may be repeated after a crash in the middle of it.
 type recovery struct {
-	log       *Log
-	point     ids.Offset // all below is durable: damage there is corruption
-	start     ids.Offset
+	log   *Log
+	point ids.Offset // scan from here
+	start ids.Offset
+	// bound: all from start up to here is durable, so damage there is corruption. 0 if the recovery point is below the log start: nothing is known then.
+	bound     ids.Offset
 	snapshots []ids.Offset
 	scanned   bool
 	changed   bool // something must be synced
@@ -52,10 +54,16 @@ func (r *recovery) run(clean bool) error {
 	if err != nil {
 		return err
 	}
+	r.bound = r.point
+	if len(segments) > 0 {
+		r.start = max(r.start, segments[0].base)
+	}
+	if r.bound <= r.start {
+		r.bound = 0
+	}
 	if len(segments) == 0 {
 		return r.empty()
 	}
-	r.start = max(r.start, segments[0].base)
 	r.point = max(r.point, r.start)
 	l.setSegments(segments)
 	l.logStart.Store(int64(r.start))
@@ -90,11 +98,17 @@ func (r *recovery) run(clean bool) error {
 	return nil
 }
 
-// empty is a directory whose first append was lost, or never came.
+// empty is a directory whose first append was lost, or never came, or whose records were all deleted.
 func (r *recovery) empty() error {
-	if r.point > 0 || r.start > 0 {
-		return &CorruptError{Log: r.log.tp, File: r.log.path, Offset: r.point, Reason: "all segments are missing"}
+	l := r.log
+	if r.bound > 0 {
+		return &CorruptError{Log: l.tp, File: l.path, Offset: r.start, Reason: fmt.Sprintf("all segments are missing, and it was durable up to offset %d", r.bound)}
 	}
+	r.loadEpochs()
+	l.epochs.truncateEnd(r.start)
+	l.logStart.Store(int64(r.start))
+	l.logEnd.Store(int64(r.start))
+	l.durable.Store(int64(r.start))
 	return r.sync()
 }
 
@@ -244,13 +258,13 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if next < r.point {
-		return false, &CorruptError{l.tp, s.path(logSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.point)}
+	if next < r.bound {
+		return false, &CorruptError{l.tp, s.path(logSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
 	}
 	if epoch >= 0 && l.epochs.latest() != epoch {
 		r.rebuildEpochs = true
 	}
-	if next > r.point {
+	if next != r.point {
 		s.offsets, s.times = sparseIndex{}, sparseIndex{}
 		return false, nil // somebody appended since
 	}

@@ -21,7 +21,7 @@ func (r *recovery) scan(segments []*segment) error {
 		s := segments[i]
 		if i > first && s.base != next && (s.base < next || !l.cfg.Compact) {
 			// The segment before lost its end, or an earlier recovery cut it and crashed before it had removed this one.
-			if next < r.point {
+			if next < r.bound {
 				return &CorruptError{l.tp, s.path(logSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
 			}
 			if err := r.dropFrom(segments, i); err != nil {
@@ -44,7 +44,7 @@ func (r *recovery) scan(segments []*segment) error {
 			}
 			continue
 		}
-		if next < r.point {
+		if next < r.bound {
 			return &CorruptError{l.tp, s.path(logSuffix), end.position, next, damage.Error()}
 		}
 		if err := r.cut(s, end); err != nil {
@@ -56,8 +56,15 @@ func (r *recovery) scan(segments []*segment) error {
 		segments = segments[:i+1]
 	}
 	last := segments[len(segments)-1]
-	if next < r.point {
-		return &CorruptError{l.tp, last.path(logSuffix), last.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.point)}
+	if next < r.bound {
+		return &CorruptError{l.tp, last.path(logSuffix), last.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
+	}
+	if next < r.start {
+		// What was left ends below the log start, which a deletion had moved past all that was durable: the log is empty.
+		if err := r.dropFrom(segments, 0); err != nil {
+			return err
+		}
+		segments, next = nil, r.start
 	}
 	l.setSegments(segments)
 	l.logEnd.Store(int64(next))

@@ -197,3 +197,12 @@ func (i *Image) Features() map[string]int16 { return maps.Clone(i.features) }
 
 // ProducerIDs tells how far producer ids were handed out.
 func (i *Image) ProducerIDs() ProducerIDs { return i.producerIDs }
+
+// EachTopic calls visit with every topic, in no order, until it returns false.
+func (i *Image) EachTopic(visit func(*Topic) bool) {
+	for _, t := range i.topics.all() {
+		if !visit(t) {
+			return
+		}
+	}
+}

@@ -120,7 +120,6 @@ func (s *source) uses(fn func(node *ast.SelectorExpr, importPath, name string)) 
 			return true
 		}
 		// The parser resolves names of the file's own scopes; a package's name it leaves unresolved.
-		//lint:ignore SA1019 go/types would need every dependency's source; what the parser resolves within a file is enough here
 		if ident, ok := selector.X.(*ast.Ident); ok && ident.Obj == nil {
 			if p, ok := local[ident.Name]; ok {
 				fn(selector, p, selector.Sel.Name)

@@ -240,6 +240,21 @@ func TestSimTimeJumps(t *testing.T) {
 	}
 }
 
+// TestSimTimerOfNow: what is due does not wait until everybody is idle, or busy goroutines could keep it off for ever.
+func TestSimTimerOfNow(t *testing.T) {
+	s := NewSim(3)
+	s.Run(func() {
+		fired := false
+		s.AfterFunc(0, "now", func() { fired = true })
+		for i := 0; !fired; i++ {
+			if i > 1000 {
+				t.Fatal("a timer that is due did not run")
+			}
+			s.Yield()
+		}
+	})
+}
+
 func panicOf(fn func()) (message string) {
 	defer func() { message = fmt.Sprint(recover()) }()
 	fn()

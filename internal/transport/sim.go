@@ -361,27 +361,23 @@ type simSegment struct {
 	bytes []byte
 }
 
-// send puts a segment on the way, never to overtake an earlier one.
+// send puts a segment on the way. One that is due before an earlier one waits for it: see deliver.
 func (s *simStream) send(bytes []byte) {
 	delay := s.sim.delay(s.from.name, s.to.name)
-	due := s.sim.now().Add(delay)
-	if n := len(s.flying); n > 0 && s.flying[n-1].due.After(due) {
-		due = s.flying[n-1].due
-	}
-	s.flying = append(s.flying, simSegment{due: due, bytes: bytes})
+	s.flying = append(s.flying, simSegment{due: s.sim.now().Add(delay), bytes: bytes})
 	s.inFlight += len(bytes)
 	if delay <= 0 {
 		s.deliver()
 		return
 	}
-	s.sim.after(due.Sub(s.sim.now()), func() {
+	s.sim.after(delay, func() {
 		s.sim.mu.Lock()
 		defer s.sim.mu.Unlock()
 		s.deliver()
 	})
 }
 
-// deliver lets all that is due arrive.
+// deliver lets arrive, in order, all that is due.
 func (s *simStream) deliver() {
 	if s.sim.cut[direction{s.from.name, s.to.name}] {
 		return

@@ -77,7 +77,7 @@ func (l *Log) appendOne(b record.Batch, epoch ids.LeaderEpoch, nowMs int64) (ids
 }
 
 // AppendAsFollower writes whole batches that have their offsets and epochs already: from the leader, or from a replay. They must begin
-// at or after LogEnd and increase. All go in one write. Nothing is written if one of them is unfit.
+// at LogEnd and follow each other; in a compacted topic there may be gaps. All go in one write. Nothing is written if one of them is unfit.
 func (l *Log) AppendAsFollower(batches []byte, nowMs int64) (Appended, error) {
 	l.mu.Lock()
 	rolledTo, appended, err := l.appendAll(batches, nowMs)
@@ -99,7 +99,7 @@ func (l *Log) appendAll(batches []byte, nowMs int64) (ids.Offset, Appended, erro
 		if err != nil {
 			return notRolled, Appended{}, fmt.Errorf("append batches of the leader: %w", err)
 		}
-		if b.BaseOffset() < next || b.LastOffset() < b.BaseOffset() {
+		if b.BaseOffset() < next || b.BaseOffset() > next && !l.cfg.Compact || b.LastOffset() < b.BaseOffset() {
 			return notRolled, Appended{}, fmt.Errorf("append offsets %d to %d at %d: %w", b.BaseOffset(), b.LastOffset(), next, ErrOutOfOrder)
 		}
 		if b.LeaderEpoch() < epoch {

@@ -42,7 +42,7 @@ func (l *Log) lookupRetrying(limit ids.Offset, find func(*segment, ids.Offset) (
 	for {
 		found, ok, err := l.lookupOnce(limit, find)
 		if !errors.Is(err, errGone) {
-			return found, ok, l.readFailed(err)
+			return found, ok, l.readFailed(err, l.LogStart())
 		}
 	}
 }

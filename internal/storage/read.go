@@ -70,7 +70,7 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 		position, size, found, err := l.cut(s, h, readRange{from, limit, maxBytes, minOne, sealed})
 		if err != nil {
 			h.release()
-			return Region{}, l.readFailed(err)
+			return Region{}, l.readFailed(err, from)
 		}
 		if found {
 			if size == 0 {
@@ -88,11 +88,11 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 }
 
 // readFailed reports damage found by a reader.
-func (l *Log) readFailed(err error) error {
-	if errors.Is(err, errTorn) {
-		c := &CorruptError{Log: l.tp, File: l.path, Reason: err.Error()}
+func (l *Log) readFailed(err error, offset ids.Offset) error {
+	err = l.asCorrupt(err, offset)
+	var c *CorruptError
+	if errors.As(err, &c) {
 		l.store.corrupt(c)
-		return c
 	}
 	return err
 }

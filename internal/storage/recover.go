@@ -18,7 +18,7 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 	l.highWatermark.Store(int64(watermark))
 	r := &recovery{log: l, point: point, start: start}
 	began := s.env().Monotonic()
-	err := r.run(f.dir.clean)
+	err := l.asCorrupt(r.run(f.dir.clean), l.LogStart())
 	if err != nil {
 		var c *CorruptError
 		if errors.As(err, &c) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -99,7 +100,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 	pointAt := int64(-1)
 	for end.position < c.end {
 		b, size, err := c.batch(end.position)
-		if err == nil && (b.BaseOffset() < end.next || b.LeaderEpoch() < l.epochs.latest()) {
+		if err == nil && (!r.follows(b, s, end.next) || b.LeaderEpoch() < l.epochs.latest()) {
 			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.latest())
 		}
 		if errors.Is(err, errTorn) {
@@ -135,6 +136,18 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		r.report.ValidAfterCut = r.report.ValidAfterCut || validAfter(c, end.position)
 	}
 	return end, damage, nil
+}
+
+// follows checks what the checksum doesn't cover: that the offsets go on from next. Compaction leaves gaps; elsewhere there are none above the recovery point.
+func (r *recovery) follows(b record.Batch, s *segment, next ids.Offset) bool {
+	base := b.BaseOffset()
+	if base < next || b.LastOffset()-s.base > math.MaxInt32 {
+		return false
+	}
+	if next < r.bound && b.NextOffset() > r.bound {
+		return false // the recovery point was a batch's end once
+	}
+	return base == next || next < r.point || r.log.cfg.Compact
 }
 
 // validAfter tells whether the damaged batch at position is followed by a whole one, as far as its length can be believed.

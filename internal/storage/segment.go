@@ -223,7 +223,32 @@ func (s *segment) find(h *handle, position int64, offset ids.Offset) (place, boo
 	return place{position: end}, false, nil
 }
 
-// damaged says where a published batch could not be read.
+// damagedError is where a batch that should be there could not be read. It wraps errTorn for damage, else the disk's error.
+type damagedError struct {
+	file     string
+	position int64
+	err      error
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%s at byte %d: %v", e.file, e.position, e.err)
+}
+func (e *damagedError) Unwrap() error { return e.err }
+
 func (s *segment) damaged(position int64, err error) error {
-	return fmt.Errorf("%s at byte %d: %w", s.path(logSuffix), position, err)
+	return &damagedError{s.path(logSuffix), position, err}
+}
+
+// asCorrupt turns damage into a *CorruptError and leaves other errors alone.
+func (l *Log) asCorrupt(err error, offset ids.Offset) error {
+	var c *CorruptError
+	if !errors.Is(err, errTorn) || errors.As(err, &c) {
+		return err
+	}
+	c = &CorruptError{Log: l.tp, File: l.path, Offset: offset, Reason: err.Error()}
+	var d *damagedError
+	if errors.As(err, &d) {
+		c.File, c.Position, c.Reason = d.file, d.position, d.err.Error()
+	}
+	return c
 }

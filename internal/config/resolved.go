@@ -101,13 +101,11 @@ type BrokerConfig struct {
 	AdvertisedListeners []string // nil: the address at which the client reached us
 
 	RequestMaxBytes         int32
-	SocketSendBufferBytes   int
-	SocketRecvBufferBytes   int
 	MaxConnections          int
 	MaxConnectionsPerIP     int
 	ConnectionMaxIdleMs     int64 // negative: never
 	ConnectionMaxRequests   int
-	ConnectionMemoryBytes   int64
+	ConnectionReplyBytes    int
 	ServerMemoryBytes       int64
 	UnauthenticatedMaxBytes int32
 	UnauthenticatedMaxMs    int64
@@ -121,7 +119,6 @@ type BrokerConfig struct {
 	RetentionCheckIntervalMs     int64
 	RecoveryCheckpointIntervalMs int64
 	LogStartCheckpointIntervalMs int64
-	RecoveryThreads              int
 	FlushLingerMs                int64
 
 	FetchMaxBytes            int32
@@ -130,7 +127,6 @@ type BrokerConfig struct {
 	ProducerIDExpirationMs   int64
 	SnapshotMaxBytes         int64 // of metadata records between snapshots
 	SnapshotMaxMs            int64 // 0: never by time
-	NodeRequestTimeoutMs     int64
 	DefaultTopicDurability   Durability
 	DefaultTopicSegmentBytes int
 }
@@ -142,10 +138,9 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 	return BrokerConfig{
 		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.value(Broker, "log.dirs").List,
 		Listeners: l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
-		RequestMaxBytes: int32(number("socket.request.max.bytes")), SocketSendBufferBytes: int(number("socket.send.buffer.bytes")),
-		SocketRecvBufferBytes: int(number("socket.receive.buffer.bytes")), MaxConnections: int(number("max.connections")),
+		RequestMaxBytes: int32(number("socket.request.max.bytes")), MaxConnections: int(number("max.connections")),
 		MaxConnectionsPerIP: int(number("max.connections.per.ip")), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
-		ConnectionMaxRequests: int(number("queued.max.requests")), ConnectionMemoryBytes: number("ottla.connection.memory.bytes"),
+		ConnectionMaxRequests: int(number("ottla.connection.max.requests")), ConnectionReplyBytes: int(number("ottla.connection.reply.bytes")),
 		ServerMemoryBytes: number("ottla.server.memory.bytes"), UnauthenticatedMaxBytes: int32(number("ottla.unauthenticated.max.bytes")),
 		UnauthenticatedMaxMs: number("ottla.unauthenticated.max.ms"), DrainTimeoutMs: number("ottla.drain.timeout.ms"),
 		NumPartitions: int32(number("num.partitions")), DefaultReplicationFactor: int16(min(number("default.replication.factor"), math.MaxInt16)),
@@ -153,11 +148,10 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		RetentionCheckIntervalMs:     number("log.retention.check.interval.ms"),
 		RecoveryCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
 		LogStartCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
-		RecoveryThreads:              int(number("num.recovery.threads.per.data.dir")), FlushLingerMs: number("ottla.flush.linger.ms"),
-		FetchMaxBytes: int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
+		FlushLingerMs:                number("ottla.flush.linger.ms"),
+		FetchMaxBytes:                int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
 		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
-		NodeRequestTimeoutMs:   number("request.timeout.ms"),
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
 	}
 }

@@ -76,7 +76,9 @@ func (r *Runtime[M]) read(m Snapshotter, id SnapshotID) error {
 func (r *Runtime[M]) replay(m M, data []byte) (batches int, err error) {
 	for len(data) > 0 {
 		var b record.Batch
-		if b, data, err = record.Next(data); err != nil {
+		if b, data, err = record.Next(data); errors.Is(err, record.ErrTruncated) && batches > 0 {
+			return batches, nil // cut off by the size of the read: it comes whole with the next one
+		} else if err != nil {
 			return batches, fmt.Errorf("%w: %s after offset %d: %w", ErrUnreadable, r.cfg.Name, r.end, err)
 		}
 		if b.NextOffset() <= r.end {

@@ -85,8 +85,8 @@ type Log interface {
 	// Append adds one batch at the end, with base offset and epoch patched in place. An error means that the batch is
 	// not in the log, or that the log is lost and every later call says so. A stale epoch is ErrStaleEpoch.
 	Append(batch record.Batch, epoch ids.LeaderEpoch) (base ids.Offset, err error)
-	// Read returns whole batches, at least one, the first of which contains from or is the next above it. It is called
-	// for start ≤ from < end only. The bytes are valid until the next call.
+	// Read returns batches, the first of which contains from or is the next above it. The first one is whole; the last
+	// one may be cut off. It is called for start ≤ from < end only. The bytes are valid until the next call.
 	Read(from ids.Offset) ([]byte, error)
 	// Bounds are the offsets of the first record and after the last one.
 	Bounds() (start, end ids.Offset)

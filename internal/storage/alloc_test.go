@@ -27,6 +27,7 @@ func idempotent(t testing.TB, size int) (record.Batch, func()) {
 	sequence := int32(0)
 	return batch, func() {
 		putInt32(batch[53:], sequence)
+		putInt32(batch[17:], int32(batch.ComputeCRC()))
 		sequence++
 	}
 }

@@ -133,12 +133,19 @@ func (l *Log) MaxTimestamp(limit ids.Offset) (found FoundOffset, ok bool, err er
 			return FoundOffset{}, false, nil
 		}
 		// The largest of the segment lies at or above limit: look below it, batch by batch.
-		err = s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+		err = s.walk(0, func(b record.Batch, at int64, h *handle) error {
 			if b.BaseOffset() >= limit {
 				return errFound
 			}
-			largest = max(largest, b.MaxTimestamp())
-			return nil
+			if b.LastOffset() < limit {
+				largest = max(largest, b.MaxTimestamp())
+				return nil
+			}
+			_, _, err := s.inBatch(h, at, b.BaseOffset(), limit, func(t int64) bool {
+				largest = max(largest, t)
+				return false
+			})
+			return err
 		})
 		if errors.Is(err, errFound) {
 			err = nil

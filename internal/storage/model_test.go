@@ -1,0 +1,456 @@
+package storage_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
+	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+var modelSeeds = flag.Int("modelseeds", 40, "how many seeds TestModel runs")
+
+// modelBatch is one batch as the model knows it.
+type modelBatch struct {
+	bytes []byte
+	base  ids.Offset
+	next  ids.Offset
+	times []int64
+	epoch ids.LeaderEpoch
+}
+
+// model runs the same operations on a slice and on a log.
+type model struct {
+	t       *testing.T
+	seed    uint64
+	random  *rand.Rand
+	fs      vfs.FS
+	store   *storage.Store
+	log     *storage.Log
+	cfg     storage.LogConfig
+	batches []modelBatch
+	ts      int64
+	epoch   ids.LeaderEpoch
+	// of one idempotent producer
+	sequence int32
+	window   []modelBatch
+}
+
+func (m *model) fatalf(format string, args ...any) {
+	m.t.Helper()
+	m.t.Fatalf("seed %d: %s", m.seed, fmt.Sprintf(format, args...))
+}
+
+func (m *model) end() ids.Offset {
+	if len(m.batches) == 0 {
+		return 0
+	}
+	return m.batches[len(m.batches)-1].next
+}
+
+func (m *model) reopen() {
+	if m.store != nil {
+		if err := m.store.Close(); err != nil {
+			m.fatalf("close: %v", err)
+		}
+	}
+	m.store = openStore(m.t, m.fs, "data")
+	m.log = openLog(m.t, m.store, m.cfg)
+	if m.log.LogEnd() != m.end() || m.log.DurableEnd() != m.end() {
+		m.fatalf("reopened log ends at %d, %d durable, want %d", m.log.LogEnd(), m.log.DurableEnd(), m.end())
+	}
+}
+
+// append adds a batch of random shape; half of them are idempotent, and sometimes one of the last five is sent again.
+func (m *model) append() {
+	if len(m.window) > 0 && m.random.IntN(6) == 0 {
+		want := m.window[m.random.IntN(len(m.window))]
+		a, err := m.log.Append(bytes.Clone(want.bytes), m.epoch, m.ts)
+		if err != nil || !a.Duplicate || a.BaseOffset != want.base || a.LastOffset != want.next-1 {
+			m.fatalf("the batch at %d sent again: %+v, %v", want.base, a, err)
+		}
+		return
+	}
+	codec := []record.Codec{record.None, record.Gzip, record.Snappy, record.LZ4, record.Zstd}[m.random.IntN(5)]
+	b := record.NewBuilder(codec, record.DefaultLevel)
+	idempotent := m.random.IntN(2) == 0
+	if idempotent {
+		b.Producer(77, 3, m.sequence)
+	}
+	made := modelBatch{epoch: m.epoch}
+	for range 1 + m.random.IntN(5) {
+		m.ts += int64(m.random.IntN(40)) - 10
+		b.Append(m.ts, nil, bytes.Repeat([]byte{byte(m.ts)}, m.random.IntN(300)))
+		made.times = append(made.times, m.ts)
+	}
+	batch, err := b.Build()
+	if err != nil {
+		m.fatalf("%v", err)
+	}
+	a, err := m.log.Append(batch, m.epoch, m.ts)
+	if err != nil || a.Duplicate || a.BaseOffset != m.end() {
+		m.fatalf("append at %d: %+v, %v", m.end(), a, err)
+	}
+	made.bytes, made.base, made.next = batch, a.BaseOffset, a.LastOffset+1
+	m.batches = append(m.batches, made)
+	if idempotent {
+		m.sequence += int32(len(made.times))
+		m.window = append(m.window, made)
+		m.window = m.window[max(0, len(m.window)-producerstate.Window):]
+	}
+}
+
+// read compares one Read at random offsets and limits with the model.
+func (m *model) read() {
+	start, end := m.log.LogStart(), m.log.LogEnd()
+	from := start + ids.Offset(m.random.Int64N(int64(end-start)+1))
+	limit := start + ids.Offset(m.random.Int64N(int64(end-start)+2))
+	maxBytes, minOne := m.random.IntN(4000), m.random.IntN(2) == 0
+	r, err := m.log.Read(from, limit, maxBytes, minOne)
+	if err != nil {
+		m.fatalf("read at %d: %v", from, err)
+	}
+	got := regionBytes(m.t, &r)
+	want := m.wantFrom(from, min(limit, end))
+	if len(got) == 0 {
+		if len(want) > 0 && (minOne || len(want[0].bytes) <= maxBytes) {
+			m.fatalf("read [%d, %d) of %d to %d, %d bytes, %v: empty", from, limit, start, end, maxBytes, minOne)
+		}
+		return
+	}
+	n := 0
+	for size := 0; size < len(got); n++ {
+		if n == len(want) || size+len(want[n].bytes) > len(got) || !bytes.Equal(want[n].bytes, got[size:size+len(want[n].bytes)]) {
+			m.fatalf("read [%d, %d): batch %d is not the model's", from, limit, n)
+		}
+		size += len(want[n].bytes)
+	}
+	if len(got) > maxBytes && !(minOne && n == 1) {
+		m.fatalf("read %d bytes in %d batches, asked for %d", len(got), n, maxBytes)
+	}
+}
+
+func (m *model) wantFrom(from, limit ids.Offset) []modelBatch {
+	var out []modelBatch
+	for _, b := range m.batches {
+		if b.next > from && b.next <= limit && from < limit {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func regionBytes(t testing.TB, r *storage.Region) []byte {
+	t.Helper()
+	defer r.Release()
+	p := make([]byte, r.Size())
+	if len(p) == 0 {
+		return p
+	}
+	src, at := r.Source()
+	if _, err := src.ReadAt(p, at); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// times compares timestamp lookups.
+func (m *model) times() {
+	start, end := m.log.LogStart(), m.log.LogEnd()
+	target := m.ts - int64(m.random.IntN(3000)) + 50
+	limit := start + ids.Offset(m.random.Int64N(int64(end-start)+1))
+	var want, most storage.FoundOffset
+	found, any := false, false
+	for _, b := range m.batches {
+		for i, ts := range b.times {
+			o := b.base + ids.Offset(i)
+			if o < start || o >= limit {
+				continue
+			}
+			if ts >= target && !found {
+				want, found = storage.FoundOffset{Offset: o, TimestampMs: ts, Epoch: b.epoch}, true
+			}
+			if !any || ts > most.TimestampMs {
+				most, any = storage.FoundOffset{Offset: o, TimestampMs: ts, Epoch: b.epoch}, true
+			}
+		}
+	}
+	if got, ok, err := m.log.OffsetForTimestamp(target, limit); err != nil || ok != found || got != want {
+		m.fatalf("timestamp %d below %d: %+v %v %v, want %+v %v", target, limit, got, ok, err, want, found)
+	}
+	if got, ok, err := m.log.MaxTimestamp(limit); err != nil || ok != any || got != most {
+		m.fatalf("largest timestamp below %d: %+v %v %v, want %+v %v", limit, got, ok, err, most, any)
+	}
+}
+
+// retain checks that retention deleted whole segments from the front, and enough.
+func (m *model) retain() {
+	before := m.log.LogStart()
+	if err := waitOn(run.OS(), m.log).flush(m.log); err != nil {
+		m.fatalf("flush: %v", err)
+	}
+	size, segments := m.log.Size(), m.log.Segments()
+	if err := m.log.ApplyRetention(m.ts); err != nil {
+		m.fatalf("retention: %v", err)
+	}
+	start := m.log.LogStart()
+	if start < before {
+		m.fatalf("log start went back from %d to %d", before, start)
+	}
+	if m.log.Size() > max(m.cfg.RetentionBytes+int64(m.cfg.SegmentBytes)+2000, 0) && m.log.Segments() > 1 && segments > 1 {
+		m.fatalf("retention left %d of %d bytes in %d segments", m.log.Size(), size, m.log.Segments())
+	}
+	if _, err := m.log.Read(start-1, m.log.LogEnd(), 10, true); start > 0 && !errors.Is(err, storage.ErrOffsetOutOfRange) {
+		m.fatalf("read below the log start: %v", err)
+	}
+}
+
+func (m *model) epochs() {
+	epoch := ids.LeaderEpoch(m.random.IntN(int(m.epoch) + 2))
+	gotEpoch, got := m.log.EndOffsetForEpoch(epoch)
+	start := m.log.LogStart()
+	wantEpoch, want := ids.NoLeaderEpoch, ids.Offset(-1)
+	newest := ids.NoLeaderEpoch
+	first := ids.NoLeaderEpoch
+	for _, b := range m.batches {
+		if b.next <= start {
+			continue
+		}
+		if first < 0 {
+			first = b.epoch
+		}
+		newest = b.epoch
+		if b.epoch <= epoch {
+			wantEpoch, want = b.epoch, b.next
+		}
+	}
+	switch {
+	case newest < 0:
+		return
+	case epoch > newest:
+		wantEpoch, want = ids.NoLeaderEpoch, -1
+	case epoch < first:
+		wantEpoch, want = epoch, start
+	}
+	if gotEpoch != wantEpoch || got != want {
+		m.fatalf("epoch %d ends at %d (%d), want %d (%d)", epoch, got, gotEpoch, want, wantEpoch)
+	}
+}
+
+// TestModel holds the log against a slice of batches: append, roll, retain, reopen, read at random offsets and limits, timestamps, epochs, and the
+// window of five batches of an idempotent producer across restarts (invariant 9).
+func TestModel(t *testing.T) {
+	seeds := *modelSeeds
+	if testing.Short() {
+		seeds = min(seeds, 10)
+	}
+	for seed := range uint64(seeds) {
+		random := rand.New(rand.NewPCG(seed, 3))
+		m := &model{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), ts: 1_000_000}
+		m.cfg = storage.LogConfig{SegmentBytes: 300 + random.IntN(8000), IndexIntervalBytes: 1 + random.IntN(1500), Delete: true,
+			RetentionMs: -1, RetentionBytes: int64(5000 + random.IntN(30_000)), SegmentMs: int64(1000 + random.IntN(100_000))}
+		m.reopen()
+		for range 300 {
+			switch r := random.IntN(100); {
+			case r < 45:
+				m.append()
+			case r < 75:
+				m.read()
+			case r < 85:
+				m.times()
+			case r < 90:
+				m.epochs()
+			case r < 94:
+				m.retain()
+			case r < 97:
+				m.epoch++
+			default:
+				m.reopen()
+			}
+		}
+		if err := m.store.Close(); err != nil {
+			m.fatalf("close: %v", err)
+		}
+	}
+}
+
+// Invariant 9, after an unclean stop: the window is rebuilt from the log.
+func TestProducersSurviveACrash(t *testing.T) {
+	mem := vfs.NewMem(5)
+	s := openStore(t, mem, "data")
+	cfg := storage.LogConfig{SegmentBytes: 600}
+	l := openLog(t, s, cfg)
+	batch, next := idempotent(t, 100)
+	var sent []record.Batch
+	for range 12 {
+		next()
+		mustAppend(t, l, batch, 0)
+		sent = append(sent, bytes.Clone(batch))
+	}
+	if err := waitOn(run.OS(), l).flush(l); err != nil {
+		t.Fatal(err)
+	}
+	left := mem.Crash()
+	s.Close()
+	s = openStore(t, left, "data")
+	defer s.Close()
+	l = openLog(t, s, cfg)
+	for i, b := range sent {
+		a, err := l.Append(bytes.Clone(b), 1, 0)
+		if i >= len(sent)-producerstate.Window {
+			if err != nil || !a.Duplicate || a.BaseOffset != ids.Offset(i) {
+				t.Errorf("batch %d sent again: %+v, %v", i, a, err)
+			}
+		} else if !errors.Is(err, producerstate.ErrOutOfOrderSequence) {
+			t.Errorf("batch %d, out of the window, sent again: %+v, %v", i, a, err)
+		}
+	}
+	next()
+	next()
+	if _, err := l.Append(batch, 1, 0); !errors.Is(err, producerstate.ErrOutOfOrderSequence) {
+		t.Errorf("a gap: %v", err)
+	}
+}
+
+// Invariant 7: a region that was handed out reads the same bytes through roll, retention, removal and eviction, and reads of what is gone are refused.
+func TestRegionOutlivesRetentionAndEviction(t *testing.T) {
+	mem := vfs.NewMem(1)
+	s, err := storage.Open(storage.Config{FS: mem, Env: run.OS(), Dirs: []string{"data"}, NodeID: 1, MaxOpenFiles: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l := openLog(t, s, storage.LogConfig{SegmentBytes: 1000, Delete: true, RetentionMs: -1, RetentionBytes: 1500})
+	w := waitOn(run.OS(), l)
+	var want [][]byte
+	var regions []storage.Region
+	for i := range 20 {
+		b := makeBatch(t, 1, 400, int64(i))
+		mustAppend(t, l, b, 0)
+		want = append(want, b)
+		r, err := l.Read(ids.Offset(i), l.LogEnd(), 1<<20, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		regions = append(regions, r)
+		if i%5 == 4 {
+			if err := w.flush(l); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.ApplyRetention(0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if l.LogStart() == 0 {
+		t.Fatal("nothing was deleted")
+	}
+	if _, err := l.Read(0, l.LogEnd(), 100, true); !errors.Is(err, storage.ErrOffsetOutOfRange) {
+		t.Fatalf("read of what was deleted: %v", err)
+	}
+	if err := s.DeleteLog(tp0, topicID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Read(l.LogStart(), l.LogEnd(), 100, true); !errors.Is(err, storage.ErrClosed) {
+		t.Fatalf("read of a deleted log: %v", err)
+	}
+	for i := range regions {
+		if got := regionBytes(t, &regions[i]); !bytes.Equal(got, want[i]) {
+			t.Errorf("region %d has other bytes", i)
+		}
+	}
+	other, err := s.OpenLog(ids.TopicPartition{Topic: "u"}, ids.TopicID{8}, storage.LogConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, other, makeBatch(t, 1, 1, 1), 0)
+	if n := s.OpenFiles(); n > 2 {
+		t.Errorf("%d files are kept open", n)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	mem := vfs.NewMem(1)
+	s := openStore(t, mem, "data")
+	l := openLog(t, s, storage.LogConfig{})
+	mustAppend(t, l, makeBatch(t, 1, 1, 1), 0)
+	open := func(cfg storage.Config) error {
+		cfg.FS, cfg.Env, cfg.Dirs = mem, run.OS(), append(cfg.Dirs, "data")
+		s, err := storage.Open(cfg)
+		if err == nil {
+			s.Close()
+		}
+		return err
+	}
+	refused := func(cfg storage.Config, want string) {
+		t.Helper()
+		var r *storage.RefusedError
+		if err := open(cfg); !errors.As(err, &r) || !strings.Contains(err.Error(), want) {
+			t.Errorf("open: %v, want %q", err, want)
+		}
+	}
+	refused(storage.Config{NodeID: 1}, "in use by another process")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(storage.Config{NodeID: 2}, "belongs to node 1, and this is node 2")
+	refused(storage.Config{NodeID: 1, ClusterID: "other"}, "belongs to cluster")
+	if err := open(storage.Config{NodeID: 1}); err != nil {
+		t.Error(err)
+	}
+	if err := mem.Remove("data/meta.properties"); err != nil {
+		t.Fatal(err)
+	}
+	refused(storage.Config{NodeID: 1}, "no meta.properties")
+}
+
+// Another topic id never gets old bytes: those are set aside, kept, and a quarantined log's too.
+func TestOtherTopicIDIsSetAside(t *testing.T) {
+	mem := vfs.NewMem(1)
+	s := openStore(t, mem, "data")
+	l := openLog(t, s, storage.LogConfig{})
+	b := makeBatch(t, 3, 10, 1)
+	mustAppend(t, l, b, 4)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, mem, "data")
+	l, err := s.OpenLog(tp0, ids.TopicID{5}, storage.LogConfig{})
+	if err != nil || l.LogEnd() != 0 || l.LatestEpoch() != ids.NoLeaderEpoch {
+		t.Fatalf("log of another id ends at %d: %v", l.LogEnd(), err)
+	}
+	mustAppend(t, l, makeBatch(t, 1, 10, 1), 0)
+	if err := s.Quarantine(tp0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, mem, "data")
+	defer s.Close()
+	if found := s.Found(); len(found) != 0 {
+		t.Errorf("found %v", found)
+	}
+	strays := 0
+	entries, err := mem.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name, "t-0.") && strings.HasSuffix(e.Name, "-stray") {
+			strays++
+		}
+	}
+	if strays != 2 {
+		t.Errorf("%d directories set aside: %v", strays, entries)
+	}
+}

@@ -390,7 +390,7 @@ func (s *simStream) deliver() {
 		switch {
 		case len(segment.bytes) == 0:
 			s.finished = true
-		case s.reader.closed || s.reader.broken:
+		case s.reader.closed:
 			// Bytes for a socket that is gone: its kernel answers with a reset.
 			s.writer.reset()
 			return

@@ -505,6 +505,28 @@ func TestSimOneWayCut(t *testing.T) {
 	})
 }
 
+// TestSimCutHoldsReset: a close with bytes unread resets the peer, but not through a cut.
+func TestSimCutHoldsReset(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		inSim(t, func(env *run.Sim, sim *Sim, client, server Conn) {
+			_, err := client.Write([]byte("unread"))
+			must(t, err)
+			if cut {
+				sim.Cut("server", "client")
+			}
+			server.Close()
+			must(t, client.SetReadDeadline(env.Now().Add(time.Minute)))
+			want := error(syscall.ECONNRESET)
+			if cut {
+				want = os.ErrDeadlineExceeded
+			}
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, want) {
+				t.Errorf("cut %v: %v", cut, err)
+			}
+		})
+	}
+}
+
 func TestSimBreakAndDown(t *testing.T) {
 	inSim(t, func(env *run.Sim, sim *Sim, client, server Conn) {
 		if n := sim.Break("server", "client"); n != 1 {

@@ -334,3 +334,33 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return bin, nil
 })
+
+// StartTimed starts a broker and tells how long it took from the start of the process until ready said yes.
+func StartTimed(cfg Config, ready func(addr string) bool) (*Broker, time.Duration, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, 0, err
+	}
+	if cfg.Kind == Ottla {
+		if _, err := Binary(); err != nil {
+			return nil, 0, err
+		}
+	}
+	b := &Broker{cfg: cfg, port: port}
+	begin := time.Now()
+	if err := b.spawn(); err != nil {
+		return nil, 0, err
+	}
+	for !ready(b.Addr()) {
+		select {
+		case <-b.exited:
+			return nil, 0, fmt.Errorf("broker exited before it was ready: %v\n%s", b.status, tail(b.Output()))
+		case <-time.After(time.Millisecond):
+		}
+		if time.Since(begin) > time.Minute {
+			b.Kill()
+			return nil, 0, fmt.Errorf("broker not ready after a minute\n%s", tail(b.Output()))
+		}
+	}
+	return b, time.Since(begin), nil
+}

@@ -99,7 +99,8 @@ func (s *saramaClient) Run(ctx context.Context, cfg RunConfig, ack func(Ack)) er
 	if err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
+	var wg, outstanding sync.WaitGroup
+	outstanding.Add(cfg.Count * cfg.Partitions)
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
@@ -113,6 +114,7 @@ func (s *saramaClient) Run(ctx context.Context, cfg RunConfig, ack func(Ack)) er
 				}
 				id := m.Metadata.([2]int)
 				ack(Ack{Partition: id[0], Sequence: id[1], Offset: m.Offset})
+				outstanding.Done()
 			case e, ok := <-failures:
 				if !ok {
 					failures = nil
@@ -120,6 +122,7 @@ func (s *saramaClient) Run(ctx context.Context, cfg RunConfig, ack func(Ack)) er
 				}
 				id := e.Msg.Metadata.([2]int)
 				ack(Ack{Partition: id[0], Sequence: id[1], Err: e.Error()})
+				outstanding.Done()
 			}
 		}
 	}()
@@ -132,6 +135,7 @@ func (s *saramaClient) Run(ctx context.Context, cfg RunConfig, ack func(Ack)) er
 		}
 		pace(ctx, start, (i+1)*cfg.Partitions, cfg.Rate)
 	}
+	outstanding.Wait() // a close gives up on what is between two tries
 	p.AsyncClose()
 	wg.Wait()
 	return nil

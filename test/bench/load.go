@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load is what a generator did: requests acknowledged, payload, the time it took, and the latency of each request where it was asked for.
+type load struct {
+	requests  int64
+	payload   int64
+	wall      time.Duration
+	latencies []time.Duration
+}
+
+// pipelined sends the requests in turn over one connection with at most inFlight unanswered, until the payload or the time is spent.
+func pipelined(addr string, requests []*request, inFlight int, payload int64, limit time.Duration) (load, error) {
+	conn, err := dial(addr)
+	if err != nil {
+		return load{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	var (
+		sent   = make(chan *request, inFlight)
+		slots  = make(chan struct{}, inFlight)
+		failed = make(chan error, 1)
+		done   load
+	)
+	start := time.Now()
+	go func() {
+		in, buf := bufio.NewReaderSize(conn, 64<<10), []byte(nil)
+		correlation := uint32(0)
+		for r := range sent {
+			var err error
+			if buf, err = readResponse(in, buf); err == nil {
+				err = r.checkResponse(buf, correlation)
+			}
+			if err != nil {
+				failed <- err
+				return
+			}
+			correlation++
+			done.requests++
+			done.payload += r.payload
+			<-slots
+		}
+		failed <- nil
+	}()
+	var total int64
+	// Small requests are written together, as a client with many of them in flight does.
+	out := bufio.NewWriterSize(conn, 64<<10)
+	for i := 0; ; i++ {
+		if (payload > 0 && total >= payload) || (limit > 0 && time.Since(start) >= limit) {
+			break
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			if err := out.Flush(); err != nil {
+				return load{}, err
+			}
+			select {
+			case slots <- struct{}{}:
+			case err := <-failed:
+				return load{}, err
+			}
+		}
+		r := requests[i%len(requests)]
+		binary.BigEndian.PutUint32(r.frame[8:], uint32(i))
+		if _, err := out.Write(r.frame); err != nil {
+			return load{}, err
+		}
+		sent <- r
+		total += r.payload
+	}
+	if err := out.Flush(); err != nil {
+		return load{}, err
+	}
+	close(sent)
+	err = <-failed
+	done.wall = time.Since(start)
+	return done, err
+}
+
+// roundTrips runs connections producers, each with one request in flight, for the given time. With perSecond > 0 each producer sends at its
+// share of that rate and latency counts from the intended time; otherwise back to back.
+func roundTrips(addr string, make func(producer int) *request, connections, perSecond int, limit time.Duration) (load, error) {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		all   load
+		stop  atomic.Bool
+		gate  = newGate(connections)
+	)
+	for producer := range connections {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			part, err := roundTripsOf(addr, make(producer), gate, &stop, perSecond/connections, limit)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && first == nil {
+				first = err
+				stop.Store(true)
+			}
+			all.requests += part.requests
+			all.payload += part.payload
+			all.wall = max(all.wall, part.wall)
+			all.latencies = append(all.latencies, part.latencies...)
+		}()
+	}
+	wg.Wait()
+	return all, first
+}
+
+// gate lets all producers begin together, once each is connected.
+type gate struct{ wg sync.WaitGroup }
+
+func newGate(n int) *gate {
+	g := &gate{}
+	g.wg.Add(n)
+	return g
+}
+
+func (g *gate) pass() { g.wg.Done(); g.wg.Wait() }
+
+func roundTripsOf(addr string, r *request, g *gate, stop *atomic.Bool, perSecond int, limit time.Duration) (load, error) {
+	conn, err := dial(addr)
+	if err != nil {
+		g.wg.Done()
+		return load{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	var (
+		done load
+		buf  []byte
+		in   = bufio.NewReaderSize(conn, 4<<10)
+	)
+	done.latencies = make([]time.Duration, 0, 1<<16)
+	g.pass()
+	start := time.Now()
+	for i := uint32(0); !stop.Load(); i++ {
+		begin := time.Now()
+		if perSecond > 0 {
+			begin = start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+			waitUntil(begin)
+		}
+		if begin.Sub(start) >= limit {
+			break
+		}
+		binary.BigEndian.PutUint32(r.frame[8:], i)
+		if _, err := conn.Write(r.frame); err != nil {
+			return done, err
+		}
+		if buf, err = readResponse(in, buf); err != nil {
+			return done, err
+		}
+		if err := r.checkResponse(buf, i); err != nil {
+			return done, err
+		}
+		done.latencies = append(done.latencies, time.Since(begin))
+		done.requests++
+		done.payload += r.payload
+	}
+	done.wall = time.Since(start)
+	return done, nil
+}
+
+// waitUntil sleeps to just before t and spins the rest: a timer alone is late by more than a request takes.
+func waitUntil(t time.Time) {
+	if d := time.Until(t) - 300*time.Microsecond; d > 0 {
+		time.Sleep(d)
+	}
+	for time.Now().Before(t) {
+		runtime.Gosched()
+	}
+}

@@ -25,7 +25,7 @@ type partition struct {
 	alone bool // one segment was asked for, not the whole log
 
 	epochs        []epochStart // leader-epoch-checkpoint; nil if there is none
-	epochsDurable ids.Offset   // below it, epochs must hold
+	epochsDurable ids.Offset   // the recovery point, 0 if unknown: below it, epochs must hold
 	logStart      ids.Offset   // log-start-offset-checkpoint, 0 if it says nothing
 	compacted     bool
 	holes         []Finding // reported at the end, unless some batch shows that the log is compacted
@@ -46,7 +46,7 @@ type producerSnapshot struct {
 }
 
 func (v *verifier) newPartition(dir string) *partition {
-	p := &partition{verifier: v, dir: dir, next: -1, lastEpoch: ids.NoLeaderEpoch, epochsDurable: math.MaxInt64}
+	p := &partition{verifier: v, dir: dir, next: -1, lastEpoch: ids.NoLeaderEpoch}
 	p.tp, _ = partitionOf(dir)
 	p.compacted = slices.Contains(alwaysCompacted, p.tp.Topic)
 	return p
@@ -195,6 +195,9 @@ func (p *partition) compare(s producerSnapshot) {
 			continue
 		}
 		want.Batches = min(want.Batches, 1)
+		if have.CoordinatorEpoch < 0 { // the producer had expired since its last marker, and came back
+			want.CoordinatorEpoch = have.CoordinatorEpoch
+		}
 		if !p.complete {
 			want.CoordinatorEpoch, want.TxnFirstOffset = have.CoordinatorEpoch, have.TxnFirstOffset
 		}

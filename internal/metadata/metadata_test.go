@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -303,7 +305,7 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 		switch {
 		case was == nil || was.ID != now.ID:
 			created++
-		case !cmp.Equal(was, now):
+		case was != now && !reflect.DeepEqual(was, now):
 			changed++
 		}
 	}
@@ -314,7 +316,7 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 	}
 	configs := 0
 	for r := range b.Configs {
-		if !cmp.Equal(a.Configs[r], b.Configs[r]) {
+		if !maps.Equal(a.Configs[r], b.Configs[r]) {
 			configs++
 		}
 	}
@@ -329,7 +331,7 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 	}
 	for _, c := range d.Changed {
 		for n := range c.After.Partitions {
-			differs := n >= len(c.Before.Partitions) || !cmp.Equal(c.Before.Partitions[n], c.After.Partitions[n])
+			differs := n >= len(c.Before.Partitions) || !reflect.DeepEqual(c.Before.Partitions[n], c.After.Partitions[n])
 			listed := false
 			for _, p := range c.Partitions {
 				listed = listed || p == int32(n)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"unicode/utf8"
 
 	"github.com/ottla-io/ottla/internal/config"
 	"github.com/ottla-io/ottla/internal/ids"
@@ -172,7 +173,7 @@ func InvalidTopicName(name string) string {
 		return prefix + "the empty string is not allowed"
 	case name == "." || name == "..":
 		return prefix + "'" + name + "' is not allowed"
-	case len(name) > 249 && isASCII(name) || len([]rune(name)) > 249:
+	case utf8.RuneCountInString(name) > 249:
 		return prefix + "the length of '" + name + "' is longer than the max allowed length 249"
 	}
 	for i := range len(name) {
@@ -183,15 +184,6 @@ func InvalidTopicName(name string) string {
 		}
 	}
 	return ""
-}
-
-func isASCII(text string) bool {
-	for i := range len(text) {
-		if text[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // collision finds an existing topic whose name is the same but for '.' and '_'.

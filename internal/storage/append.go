@@ -115,6 +115,9 @@ func (l *Log) appendAll(batches []byte, nowMs int64) (ids.Offset, Appended, erro
 	if len(batches) == 0 {
 		return notRolled, Appended{BaseOffset: next, LastOffset: next - 1, LogAppendTimeMs: -1}, nil
 	}
+	if all.last-l.LogEnd() > math.MaxInt32 {
+		return notRolled, Appended{}, fmt.Errorf("append offsets up to %d at %d, further than one segment reaches: %w", all.last, l.LogEnd(), ErrOutOfOrder)
+	}
 	rolledTo, err := l.write(batches, all, nowMs)
 	return rolledTo, Appended{BaseOffset: all.base, LastOffset: all.last, LogAppendTimeMs: -1}, err
 }

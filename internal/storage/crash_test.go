@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-var crashPoints = flag.Int("crashpoints", 3000, "how many crash points TestCrashPoints tries")
+// CI asks for more through the environment: OTTLA_CRASH_POINTS.
+var crashPoints = flag.Int("crashpoints", 5000, "how many crash points TestCrashPoints tries")
 var crashSeed = flag.Uint64("crashseed", 1, "seed of the first script of TestCrashPoints")
 
 // life is one topic id of the partition, as the owner knows it: what was appended, where, and what he was told is durable.
@@ -180,6 +183,9 @@ func (c *crashScript) note(what string) { c.script = append(c.script, what) }
 func (c *crashScript) append() {
 	c.ts += int64(c.random.IntN(50))
 	b := makeBatch(c.t, 1+c.random.IntN(4), 1+c.random.IntN(700), c.ts)
+	if c.random.IntN(2) == 0 {
+		setProducer(b, c.sequence())
+	}
 	// The batch may be on the disk before Append returns.
 	l := c.life()
 	c.next = l
@@ -192,6 +198,35 @@ func (c *crashScript) append() {
 		c.fatalf("append: %v", err)
 	}
 	c.next = nil
+}
+
+// setProducer makes a batch idempotent.
+func setProducer(b record.Batch, sequence int32) {
+	copy(b[43:], []byte{0, 0, 0, 0, 0, 0, 0, 7, 0, 0}) // producer 7, epoch 0
+	putInt32(b[53:], sequence)
+	putInt32(b[17:], int32(b.ComputeCRC()))
+}
+
+// sequence is what the producer sends next: it goes on from what the log holds.
+func (c *crashScript) sequence() int32 {
+	if b := lastOfProducer(c.life().bytes); b != nil {
+		return b.LastSequence() + 1
+	}
+	return 0
+}
+
+func lastOfProducer(batches []byte) (last record.Batch) {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			panic(err)
+		}
+		if b.HasProducer() {
+			last = b
+		}
+		batches = rest
+	}
+	return last
 }
 
 func (c *crashScript) flush() {
@@ -314,21 +349,17 @@ func (c *crashScript) recover(disk *vfs.Mem, when string) (content []byte) {
 		if c.going && c.deletedOnDisk(store, l) {
 			return // the deletion is on the disk, and no owner asks for that id again
 		}
-		listing, _ := disk.List("data/t-0")
-		cp := ""
-		for _, n := range []string{"log-start-offset-checkpoint", "recovery-point-offset-checkpoint"} {
-			if f, err := disk.Open("data/" + n); err == nil {
-				p := make([]byte, 100)
-				k, _ := f.ReadAt(p, 0)
-				cp += n + ": " + string(p[:k])
-			}
-		}
 		log, err := store.OpenLog(tp0, l.id, c.config)
 		if err != nil {
-			c.t.Logf("on the disk: %v\n%s", listing, cp)
 			c.fatalf("%s: open log: %v", when, err)
 		}
 		content = c.check(log, when)
+		if b := lastOfProducer(content); b != nil {
+			a, err := log.Append(bytes.Clone(b), log.LatestEpoch(), c.ts)
+			if err != nil || !a.Duplicate || a.BaseOffset != b.BaseOffset() || a.LastOffset >= log.DurableEnd() {
+				c.fatalf("%s: the producer's last batch, at %d, sent again: %+v, %v", when, b.BaseOffset(), a, err)
+			}
+		}
 	})
 	return content
 }
@@ -346,6 +377,9 @@ func (c *crashScript) deletedOnDisk(store *storage.Store, l *life) bool {
 // nothing back of another topic id, and leaves whole batches only; recovering twice, or crashing inside recovery, gives the same log.
 func TestCrashPoints(t *testing.T) {
 	want := *crashPoints
+	if n, err := strconv.Atoi(os.Getenv("OTTLA_CRASH_POINTS")); err == nil {
+		want = n
+	}
 	if testing.Short() {
 		want = min(want, 500)
 	}

@@ -182,12 +182,26 @@ const epochBudget = 64
 
 // checkpoint moves the recovery points to the durable ends and writes what changed. all lifts the budget, for a clean stop.
 func (d *directory) checkpoint(all bool) error {
+	logs := d.store.logsIn(d)
+	return d.writing(func() error { return d.writeCheckpoints(logs, all) })
+}
+
+// writing runs fn with mu held, and takes the directory offline, without it, if fn failed for another reason than a full disk: it may have been a sync.
+func (d *directory) writing(fn func() error) error {
 	if err := d.err(); err != nil {
 		return err
 	}
-	logs := d.store.logsIn(d)
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	err := fn()
+	d.mu.Unlock()
+	if err != nil && !errors.Is(err, vfs.ErrNoSpace) {
+		d.fail(err)
+		return d.err()
+	}
+	return err
+}
+
+func (d *directory) writeCheckpoints(logs []*Log, all bool) error {
 	d.flushedBytes.Store(0)
 	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 	budget := epochBudget
@@ -202,7 +216,7 @@ func (d *directory) checkpoint(all bool) error {
 				continue // deleted meanwhile, its directory renamed under us
 			}
 			if err != nil {
-				return d.failedWrite(err)
+				return err
 			}
 			if ok {
 				recovery[l.tp] = durable
@@ -230,52 +244,41 @@ func (d *directory) write(name string, have *offsetCheckpoint, want offsetCheckp
 		return nil
 	}
 	if err := writeFileAtomically(d.store.cfg.FS, d.path, name, want.encode()); err != nil {
-		return d.failedWrite(err)
+		return err
 	}
 	*have = want
 	return nil
 }
 
-// failedWrite decides what a failed checkpoint means: a full disk keeps the old file, all else may have been a failed sync.
-func (d *directory) failedWrite(err error) error {
-	if !errors.Is(err, vfs.ErrNoSpace) {
-		d.fail(err)
-	}
-	return err
-}
-
 // forget removes logs from the checkpoints, durably, so that a later log of the same name starts with nothing.
 func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	drop := func(c offsetCheckpoint) offsetCheckpoint {
 		c = maps.Clone(c)
 		maps.DeleteFunc(c, func(tp ids.TopicPartition, _ ids.Offset) bool { return gone(tp) })
 		return c
 	}
-	if err := d.write(recoveryPointFile, &d.recovery, drop(d.recovery)); err != nil {
-		return err
-	}
-	if err := d.write(logStartFile, &d.starts, drop(d.starts)); err != nil {
-		return err
-	}
-	return d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks))
+	return d.writing(func() error {
+		if err := d.write(recoveryPointFile, &d.recovery, drop(d.recovery)); err != nil {
+			return err
+		}
+		if err := d.write(logStartFile, &d.starts, drop(d.starts)); err != nil {
+			return err
+		}
+		return d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks))
+	})
 }
 
 // writeLogStarts persists the log start offsets: before the segments below them go.
 func (d *directory) writeLogStarts(logs ...*Log) error {
-	if err := d.err(); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	starts := maps.Clone(d.starts)
-	for _, l := range logs {
-		if l.failure.Load() == nil {
-			starts[l.tp] = l.LogStart()
+	return d.writing(func() error {
+		starts := maps.Clone(d.starts)
+		for _, l := range logs {
+			if l.failure.Load() == nil {
+				starts[l.tp] = l.LogStart()
+			}
 		}
-	}
-	return d.write(logStartFile, &d.starts, starts)
+		return d.write(logStartFile, &d.starts, starts)
+	})
 }
 
 // points is what the checkpoints say of one log.

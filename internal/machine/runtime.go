@@ -42,7 +42,8 @@ type Config[M Machine] struct {
 	Events     Events
 }
 
-// Events tells what happens inside a Runtime. Nil functions are not called; none may block.
+// Events tells what happens inside a Runtime. Nil functions are not called; none may block. The snapshot events may come
+// from another goroutine than the rest.
 type Events struct {
 	Loaded         func(from SnapshotID, batches int, end ids.Offset) // from is zero without a snapshot
 	SnapshotBad    func(id SnapshotID, err error)                     // unreadable: an older one is tried

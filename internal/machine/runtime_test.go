@@ -322,8 +322,13 @@ func TestBatchBytesSplitRounds(t *testing.T) {
 			return
 		}
 		got := 0
-		for range 50 {
-			Submit(r, add("a", 1), func(value int, err error) { got = value })
+		for n := range 50 {
+			Submit(r, func(s *sums, at Moment) ([]Record, int) {
+				if at.Next != ids.Offset(n) {
+					t.Errorf("command %d was told offset %d for its record", n, at.Next)
+				}
+				return add("a", 1)(s, at)
+			}, func(value int, err error) { got = value })
 		}
 		r.Close()
 		if got != 50 || log.appends < 5 || log.appends > 25 {

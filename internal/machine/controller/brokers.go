@@ -52,10 +52,10 @@ func (c *Controller) RegisterBroker(req *wire.BrokerRegistrationRequest, at mach
 	resp.BrokerEpoch = int64(at.Next)
 	r := &wire.RegisterBrokerRecord{BrokerId: req.BrokerId, IncarnationId: req.IncarnationId, BrokerEpoch: resp.BrokerEpoch, Rack: req.Rack, Fenced: true, LogDirs: req.LogDirs}
 	for _, l := range req.Listeners {
-		r.EndPoints = append(r.EndPoints, wire.RegisterBrokerRecordBrokerEndpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
+		r.EndPoints = append(r.EndPoints, wire.RegisterBrokerRecordBrokerEndpoint(l))
 	}
 	for _, f := range req.Features {
-		r.Features = append(r.Features, wire.RegisterBrokerRecordBrokerFeature{Name: f.Name, MinSupportedVersion: f.MinSupportedVersion, MaxSupportedVersion: f.MaxSupportedVersion})
+		r.Features = append(r.Features, wire.RegisterBrokerRecordBrokerFeature(f))
 	}
 	unfence := new(wire.BrokerRegistrationChangeRecord)
 	unfence.Default()

@@ -46,43 +46,86 @@ func classOf(size int) int { return max(bits.Len(uint(size-1)), smallestClass) }
 // nil only when c is closed.
 func (b *buffers) borrow(c *connection, size int) *buffer {
 	class := classOf(size)
-	for attempt := 0; ; attempt++ {
-		b.mu.Lock()
-		if attempt > 0 {
-			b.waiting = append(b.waiting, c)
-			b.queued.Store(int32(len(b.waiting)))
-		}
-		// The account is read after the entry in waiting, and those who lower it read the queue afterwards: one of both sees the other.
-		if b.admit(c, 1<<class) {
-			b.unqueue(c)
-			lent := b.take(class)
-			c.lent += 1 << class
-			b.mu.Unlock()
-			return lent.orFresh(class)
-		}
+	b.mu.Lock()
+	if !b.admit(c, 1<<class) {
 		b.mu.Unlock()
-		if attempt == 0 {
-			c.signal() // must exist before somebody may want to set it
-			continue
-		}
-		open := c.waitForMemory()
-		b.forget(c)
-		if !open {
+		if !b.waitForGrant(c, 1<<class) {
 			return nil
 		}
+		b.mu.Lock()
 	}
+	lent := b.take(class)
+	b.mu.Unlock()
+	return lent.orFresh(class)
 }
 
-// admit reports whether c may have n bytes more, and charges them.
+// admit lets c have n bytes, if it may, ahead of nobody who waits.
 func (b *buffers) admit(c *connection, n int64) bool {
-	if b.used.Load()+n > b.limit {
-		if b.excused != nil && b.excused != c {
+	if b.used.Load()+n > b.limit || len(b.waiting) > 0 {
+		if b.excused != c && (b.excused != nil || len(b.waiting) > 0) {
 			return false
 		}
 		b.excused = c
 	}
 	b.used.Add(n)
+	c.lent += n
 	return true
+}
+
+// waitForGrant waits until a release has charged n bytes for c, or c is closed.
+func (b *buffers) waitForGrant(c *connection, n int64) bool {
+	signal := c.signal() // must exist before somebody wants to set it
+	b.mu.Lock()
+	c.wants, c.granted = n, false
+	b.waiting = append(b.waiting, c)
+	b.queued.Store(int32(len(b.waiting)))
+	// What was released before the queue was seen not to be empty is found here.
+	granted := b.grant()
+	b.mu.Unlock()
+	wakeReaders(granted)
+	for {
+		b.mu.Lock()
+		if c.granted {
+			b.mu.Unlock()
+			return true
+		}
+		if c.isClosed() {
+			b.waiting = slices.DeleteFunc(b.waiting, func(waiting *connection) bool { return waiting == c })
+			b.queued.Store(int32(len(b.waiting)))
+			granted = b.grant() // the next may need less
+			b.mu.Unlock()
+			wakeReaders(granted)
+			return false
+		}
+		b.mu.Unlock()
+		signal.Wait()
+	}
+}
+
+// grant serves those who wait, in their order, as far as there is room. The caller wakes them without the lock.
+func (b *buffers) grant() (granted []*connection) {
+	for len(b.waiting) > 0 {
+		c := b.waiting[0]
+		if b.used.Load()+c.wants > b.limit {
+			if b.excused != nil {
+				break
+			}
+			b.excused = c
+		}
+		b.used.Add(c.wants)
+		c.lent += c.wants
+		c.granted = true
+		b.waiting = slices.Delete(b.waiting, 0, 1)
+		granted = append(granted, c)
+	}
+	b.queued.Store(int32(len(b.waiting)))
+	return granted
+}
+
+func wakeReaders(granted []*connection) {
+	for _, c := range granted {
+		c.wakeReader()
+	}
 }
 
 // scratch lends a read buffer's worth without waiting: a writer needs it to free memory.
@@ -125,16 +168,16 @@ func (b *buffers) giveBack(c *connection, lent *buffer) {
 		b.free[lent.class] = append(b.free[lent.class], lent)
 		b.kept += size
 	}
+	b.used.Add(-size)
 	if c != nil {
 		c.lent -= size
+		if c == b.excused && c.lent == 0 {
+			b.excused = nil
+		}
 	}
-	if c != nil && c == b.excused && c.lent == 0 {
-		b.excused = nil
-	}
-	b.used.Add(-size)
-	next := b.next()
+	granted := b.grant()
 	b.mu.Unlock()
-	wakeMemory(next)
+	wakeReaders(granted)
 }
 
 // charge accounts for n bytes of replies, negative when they have left. It never waits.
@@ -142,47 +185,9 @@ func (b *buffers) charge(n int64) {
 	b.used.Add(n)
 	if n < 0 && b.queued.Load() > 0 {
 		b.mu.Lock()
-		next := b.next()
+		granted := b.grant()
 		b.mu.Unlock()
-		wakeMemory(next)
-	}
-}
-
-// next returns who should try again, if anybody.
-func (b *buffers) next() *connection {
-	if len(b.waiting) == 0 || (b.used.Load()+readBytes > b.limit && b.excused != nil) {
-		return nil
-	}
-	c := b.waiting[0]
-	b.unqueue(c)
-	return c
-}
-
-// unqueue removes c from those that wait and reports whether it was there.
-func (b *buffers) unqueue(c *connection) bool {
-	at := slices.Index(b.waiting, c)
-	if at < 0 {
-		return false
-	}
-	b.waiting = slices.Delete(b.waiting, at, at+1)
-	b.queued.Store(int32(len(b.waiting)))
-	return true
-}
-
-// forget ends a wait of c. If c was woken, not given up, and another could go on too, that one is woken.
-func (b *buffers) forget(c *connection) {
-	b.mu.Lock()
-	var next *connection
-	if !b.unqueue(c) {
-		next = b.next()
-	}
-	b.mu.Unlock()
-	wakeMemory(next)
-}
-
-func wakeMemory(c *connection) {
-	if c != nil {
-		c.wakeReader()
+		wakeReaders(granted)
 	}
 }
 

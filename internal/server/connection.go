@@ -12,6 +12,9 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
+// lingerTime is how long a client may take to close after it was told that nothing more comes.
+const lingerTime = time.Second
+
 // deadline is a moment of Env.Monotonic that the watchdog looks at; 0 is none.
 type deadline struct{ at atomic.Int64 }
 
@@ -41,7 +44,10 @@ type connection struct {
 	began    time.Duration // Monotonic when the connection was accepted
 	frameDue time.Duration // until when the begun frame must make progress
 
-	lent int64 // bytes that buffers has lent; under buffers.mu
+	// Under buffers.mu.
+	lent    int64 // bytes that buffers has lent
+	wants   int64 // bytes that the connection waits for
+	granted bool  // they are charged
 
 	// What the watchdog reads, written by the reader and, writeBy, by the writer.
 	readBy  deadline
@@ -49,16 +55,15 @@ type connection struct {
 	inFrame atomic.Bool // readBy is about a begun frame, not about idleness
 	greeted atomic.Bool // the first request was complete
 
-	writeLoop func() // c.writeReady, made once
-
 	mu          sync.Mutex
 	fifo        fifo
-	inFlight    int  // slots in the FIFO or being written
-	replyBytes  int  // of the ready replies among them
-	inBatch     bool // the reader handles requests and will flush when it is through
-	writing     bool // somebody owns the write side
-	readerWaits bool // for room or for the last replies; whoever makes some sets wake
-	closed      bool // the stream is closed; nothing leaves any more
+	inFlight    int     // slots in the FIFO or being written
+	replyBytes  int     // of the ready replies among them
+	inBatch     bool    // the reader handles requests and will flush when it is through
+	writing     bool    // somebody owns the write side
+	readerWaits bool    // for room or for the last replies; whoever makes some sets wake
+	closed      bool    // the stream is closed; nothing leaves any more
+	lingering   *ending // why it ends, once it only waits for the client to close
 	wake        run.Signal
 	reason      Reason
 	cause       error
@@ -70,7 +75,6 @@ func newConnection(s *Server, id uint64, listener string, stream transport.Conn)
 	c.public.LocalHost, c.public.LocalPort = splitAddress(stream.LocalAddr().String())
 	c.public.RemoteHost, _ = splitAddress(stream.RemoteAddr().String())
 	c.decoder.Strings = &c.public.Strings
-	c.writeLoop = c.writeReady
 	c.readBy.set(c.began + s.limits.FirstRequestTime)
 	return c
 }
@@ -81,6 +85,7 @@ func (c *connection) serve() {
 	if ending.reason != PeerClosed {
 		// The replies to what came before leave first, as they would if the client had waited for them.
 		c.finishReplies()
+		c.linger(ending)
 	}
 	c.close(ending.reason, ending.cause)
 	if c.input != nil {
@@ -96,6 +101,26 @@ func (c *connection) serve() {
 	})
 }
 
+// linger tells the client that nothing more will come, and reads on for a while without looking, until it closes too.
+// A socket that closes with unread bytes resets the connection, and the reset may overtake the last replies.
+func (c *connection) linger(end ending) {
+	half, ok := c.stream.(interface{ CloseWrite() error })
+	if !ok || c.isClosed() || half.CloseWrite() != nil || c.stream.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
+	c.mu.Lock()
+	c.lingering = &end
+	c.mu.Unlock()
+	c.readBy.set(c.server.env.Monotonic() + lingerTime)
+	void := c.server.buffers.scratch()
+	defer c.server.buffers.giveBack(nil, void)
+	for {
+		if _, err := c.stream.Read(void.bytes); err != nil {
+			return
+		}
+	}
+}
+
 // close closes the stream, which makes the reader and the writer return; the first reason stays.
 func (c *connection) close(reason Reason, cause error) {
 	c.mu.Lock()
@@ -104,6 +129,9 @@ func (c *connection) close(reason Reason, cause error) {
 		return
 	}
 	c.closed = true
+	if c.lingering != nil {
+		reason, cause = c.lingering.reason, c.lingering.cause
+	}
 	c.reason, c.cause = reason, cause
 	c.mu.Unlock()
 	c.stream.Close()
@@ -118,6 +146,8 @@ func (c *connection) endOverdue(now time.Duration) {
 	case c.writeBy.passed(now):
 		c.close(ReaderStalled, fmt.Errorf("the client read nothing for %v", limits.StallTime))
 	case !c.readBy.passed(now): // it has just moved on
+	case c.isLingering():
+		c.close(PeerClosed, nil) // the reason is known
 	case !c.greeted.Load():
 		c.close(FirstRequestTooSlow, fmt.Errorf("no complete request within %v", limits.FirstRequestTime))
 	case c.inFrame.Load():
@@ -160,14 +190,10 @@ func (c *connection) signal() run.Signal {
 	return c.wake
 }
 
-// waitForMemory waits for a wakeReader, and reports whether the connection is still open.
-func (c *connection) waitForMemory() bool {
-	signal := c.signal()
-	if c.isClosed() {
-		return false
-	}
-	signal.Wait()
-	return !c.isClosed()
+func (c *connection) isLingering() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lingering != nil
 }
 
 func (c *connection) isClosed() bool {

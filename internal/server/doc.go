@@ -5,7 +5,9 @@
 // itself, one after the other; a handler never waits. A request that must wait (for a flush, a follower, a commit, more
 // bytes to fetch) is parked in its slot of the connection's FIFO while the reader goes on with the next. What is ready at
 // the head of the FIFO leaves in one vectored write: by the reader itself at the end of its batch, or, when a parked head
-// wakes later, by a writer goroutine that exists only while something is ready.
+// wakes later, by a writer goroutine that is lent to the connection while something is ready.
+//
+// Writer goroutines are lent to connections and a few idle ones are kept, so that a wake costs no new goroutine.
 //
 //	bytes ─→ reader ─→ handler ─→ slot ─┐ FIFO, bounded by requestsInFlight and replyBytesPerConnection
 //	             └─── writes ready ←────┤

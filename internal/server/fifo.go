@@ -164,10 +164,8 @@ func (s *slot) wake(*api.Request) {
 		c.writing = true
 	}
 	c.mu.Unlock()
-	if start && !c.server.group.Go("server writer", c.writeLoop) {
-		c.mu.Lock()
-		c.writing = false
-		c.mu.Unlock()
+	if start {
+		c.server.writers.write(c)
 	}
 }
 

@@ -35,6 +35,7 @@ type Server struct {
 	group   *run.Group
 	buffers buffers
 	pools   pools
+	writers writers
 	stats   counters
 
 	mu          sync.Mutex
@@ -79,6 +80,7 @@ func New(config Config) *Server {
 		changed:     config.Env.NewSignal(),
 		retry:       config.Env.NewSignal(),
 	}
+	s.writers.server = s
 	s.buffers.limit, s.buffers.retain = s.limits.MemoryBytes, s.limits.RetainBytes
 	return s
 }
@@ -160,6 +162,7 @@ func (s *Server) Close() error {
 	s.watch.Set()
 	s.retry.Set()
 	s.endAll()
+	s.writers.close()
 	s.group.Close()
 	return nil
 }

@@ -297,10 +297,43 @@ func (c *crashScript) check(log *storage.Log, when string) []byte {
 		}
 		epoch, rest = b.LeaderEpoch(), tail
 	}
+	c.checkTimes(log, got, when)
 	if latest := log.LatestEpoch(); len(got) > 0 && latest != epoch {
 		c.fatalf("%s: latest epoch %d, want %d", when, latest, epoch)
 	}
 	return got
+}
+
+// checkTimes looks up one of the timestamps that the log holds, and the largest.
+func (c *crashScript) checkTimes(log *storage.Log, content []byte, when string) {
+	if len(content) == 0 {
+		return
+	}
+	target := c.ts - int64(c.random.IntN(1000))
+	var want, most storage.FoundOffset
+	ok := false
+	for len(content) > 0 {
+		b, rest, err := record.Next(content)
+		if err != nil {
+			c.fatalf("%s: %v", when, err)
+		}
+		for i := range b.Count() { // makeBatch's timestamps rise by one
+			f := storage.FoundOffset{Offset: b.BaseOffset() + ids.Offset(i), TimestampMs: b.BaseTimestamp() + int64(i), Epoch: b.LeaderEpoch()}
+			if f.TimestampMs >= target && !ok {
+				want, ok = f, true
+			}
+			if f.TimestampMs > most.TimestampMs {
+				most = f
+			}
+		}
+		content = rest
+	}
+	if got, found, err := log.OffsetForTimestamp(target, log.LogEnd()); err != nil || found != ok || got != want {
+		c.fatalf("%s: timestamp %d: %+v %v %v, want %+v %v", when, target, got, found, err, want, ok)
+	}
+	if got, _, err := log.MaxTimestamp(log.LogEnd()); err != nil || most.TimestampMs > 0 && got != most {
+		c.fatalf("%s: largest timestamp: %+v %v, want %+v", when, got, err, most)
+	}
 }
 
 // point is one crash: the disk that it leaves is recovered, twice, and once with a crash inside the recovery.

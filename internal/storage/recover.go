@@ -235,19 +235,22 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
 		return false, err
 	}
-	position := int64(0)
-	if s.offsets.some {
-		position = int64(s.offsets.last.value)
+	// Begin where the time index ends, which may have lost entries in a crash after the clean stop: what follows is seen in the walk.
+	var start indexEntry
+	entries := 0
+	if s.times.some {
+		if start, entries, err = s.search(&s.offsets, offsetIndexKind, int64(s.times.last.value), false); err != nil {
+			return false, err
+		}
 	}
+	position := int64(start.value)
 	next, epoch := s.base, ids.NoLeaderEpoch
-	s.bytesSinceIndex = 0
 	err = s.walk(position, func(b record.Batch, at int64, _ *handle) error {
-		if s.offsets.some && at == position && b.LastOffset() != s.base+ids.Offset(s.offsets.last.key) || b.BaseOffset() < next {
+		if entries > 0 && at == position && b.LastOffset() != s.base+ids.Offset(start.key) || b.BaseOffset() < next {
 			return errTorn
 		}
 		next, epoch = b.NextOffset(), b.LeaderEpoch()
 		s.noteStats(b)
-		s.bytesSinceIndex += record.HeaderSize // little enough: the index is a hint
 		return nil
 	})
 	if errors.Is(err, errTorn) {
@@ -272,6 +275,10 @@ func (r *recovery) tail(s *segment) (bool, error) {
 		s.maxTimestamp, s.maxOffset = t.key, s.base+ids.Offset(t.value)
 	}
 	s.statsKnown = true
+	s.bytesSinceIndex = int(s.size.Load())
+	if s.offsets.some {
+		s.bytesSinceIndex -= int(s.offsets.last.value)
+	}
 	l.logEnd.Store(int64(next))
 	return true, s.readFirstTimestamp()
 }

@@ -17,6 +17,10 @@ func (r *recovery) scan(segments []*segment) error {
 	l := r.log
 	r.scanned = true
 	first := max(segmentAt(segments, r.point), 0)
+	if first > 0 && segments[first].base == r.point {
+		// It may have been sealed after the checkpoint: the rounds since have not synced its indexes for sure.
+		first--
+	}
 	next := segments[first].base
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
@@ -41,7 +45,7 @@ func (r *recovery) scan(segments []*segment) error {
 				if err := s.spillIndexes(true); err != nil {
 					return err
 				}
-				s.sealedUnsynced = true
+				s.sealedUnsynced, r.changed = true, true
 			}
 			continue
 		}

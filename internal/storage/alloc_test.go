@@ -1,6 +1,10 @@
 package storage_test
 
 import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -157,4 +161,69 @@ func BenchmarkRead(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkGroupCommit is durable appends of 1 KiB by many waiters at once, on as many logs.
+func BenchmarkGroupCommit(b *testing.B) {
+	for _, waiters := range []int{1, 16, 128} {
+		b.Run(fmt.Sprint(waiters), func(b *testing.B) {
+			s := openStore(b, vfs.OS(), b.TempDir()+"/data")
+			defer s.Close()
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var group sync.WaitGroup
+			b.ResetTimer()
+			for i := range int32(waiters) {
+				l, err := s.OpenLog(ids.TopicPartition{Topic: "t", Partition: i}, topicID, storage.LogConfig{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				w := waitOn(run.OS(), l)
+				batch, next := idempotent(b, 1<<10)
+				group.Go(func() {
+					for left.Add(-1) >= 0 {
+						next()
+						if _, err := l.Append(batch, 1, 0); err != nil {
+							b.Error(err)
+							return
+						}
+						if err := w.flush(l); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			group.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "acks/s")
+		})
+	}
+}
+
+// An idle log costs no file, no goroutine and little memory.
+func TestIdleLogsAreCheap(t *testing.T) {
+	mem := vfs.NewMem(1)
+	s := openStore(t, mem, "data")
+	defer s.Close()
+	const n = 5000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	goroutines, ops := runtime.NumGoroutine(), mem.Ops()
+	logs := make([]*storage.Log, n)
+	for i := range int32(n) {
+		l, err := s.OpenLog(ids.TopicPartition{Topic: "t", Partition: i}, topicID, storage.LogConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logs[i] = l
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := int64(after.HeapAlloc-before.HeapAlloc) / n
+	if each > 2048 || runtime.NumGoroutine() != goroutines || mem.Ops() != ops || s.OpenFiles() != 0 {
+		t.Errorf("%d bytes, %d goroutines more, %d operations on the disk, %d files", each, runtime.NumGoroutine()-goroutines, mem.Ops()-ops, s.OpenFiles())
+	}
+	t.Logf("%d bytes a log", each)
+	runtime.KeepAlive(logs)
 }

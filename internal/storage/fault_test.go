@@ -306,3 +306,28 @@ func maskEpochs(batches []byte) []byte {
 	}
 	return out
 }
+
+// A process out of descriptors closes files that it keeps for later; the disk has not failed.
+func TestOutOfDescriptors(t *testing.T) {
+	faults := vfs.NewFault(vfs.NewMem(1))
+	s := openStore(t, faults, "data")
+	defer s.Close()
+	l := openLog(t, s, storage.LogConfig{SegmentBytes: 500})
+	w := waitOn(run.OS(), l)
+	for range 10 {
+		mustAppend(t, l, makeBatch(t, 1, 300, 1), 0)
+	}
+	if err := w.flush(l); err != nil {
+		t.Fatal(err)
+	}
+	kept := s.OpenFiles()
+	rule := faults.Add(vfs.Rule{Op: vfs.OpCreate, Glob: "*.log", Limit: 1})
+	mustAppend(t, l, makeBatch(t, 1, 300, 1), 0)
+	if n := s.OpenFiles(); rule.Hits() != 1 || n >= kept {
+		t.Errorf("%d hits; %d files kept open of %d", rule.Hits(), n, kept)
+	}
+	faults.Add(vfs.Rule{Op: vfs.OpOpen, Glob: "*index", Limit: 1})
+	if err := w.flush(l); err != nil {
+		t.Error(err)
+	}
+}

@@ -50,7 +50,6 @@ type flushJob struct {
 	base       ids.Offset // the active segment's, and its size, for the hint
 	size       int64
 	items      int // the log's in flusher.items, which lie together
-	newDirs    bool
 	forgotten  bool
 	hasSegment bool
 }
@@ -310,6 +309,10 @@ func (f *flusher) syncOne(item *syncItem) error {
 		return nil
 	}
 	file, err := f.dir.store.cfg.FS.Open(item.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.dir.store.files.shed() // perhaps the process has no descriptor left
+		file, err = f.dir.store.cfg.FS.Open(item.path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // deleted meanwhile, with its topic or by retention
 	}

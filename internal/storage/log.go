@@ -250,10 +250,3 @@ func (t *hints) floor(base, limit ids.Offset) int64 {
 	}
 	return best
 }
-
-// reset forgets all.
-func (t *hints) reset() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.entries = [12]hint{}
-}

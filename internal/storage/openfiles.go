@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -72,6 +73,17 @@ func (c *openFiles) acquire(s *fileSlot, mode openMode, path func() string) (*ha
 		return nil, errGone
 	}
 	f, err := openFile(c.fs, path(), mode)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, vfs.ErrNoSpace) {
+		// Perhaps the process has no descriptor left: that is no failure of the disk. The ring is shed without s, whose lock we hold.
+		s.mu.Unlock()
+		c.shed()
+		s.mu.Lock()
+		if s.handle != nil || s.gone {
+			s.mu.Unlock()
+			return c.acquire(s, mode, path)
+		}
+		f, err = openFile(c.fs, path(), mode)
+	}
 	if err != nil {
 		s.mu.Unlock()
 		return nil, fmt.Errorf("open segment file: %w", err)
@@ -154,6 +166,19 @@ func (s *fileSlot) retire() {
 	if h != nil {
 		h.release()
 	}
+}
+
+// shed closes every file that nobody uses.
+func (c *openFiles) shed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ring = slices.DeleteFunc(c.ring, func(s *fileSlot) bool {
+		s.mu.Lock()
+		busy := s.handle != nil && s.handle.refs.Load() > 1
+		s.mu.Unlock()
+		return !busy && s.evict(true)
+	})
+	c.hand = 0
 }
 
 // closeAll closes what nobody uses, and forgets the rest.

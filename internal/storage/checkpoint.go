@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,12 +23,13 @@ const checkpointLimit = 1 << 30
 //	TOPIC PARTITION OFFSET  COUNT times
 type offsetCheckpoint map[ids.TopicPartition]ids.Offset
 
+// sorted lists the partitions, so that the same content is always the same bytes.
+func (c offsetCheckpoint) sorted() []ids.TopicPartition {
+	return slices.SortedFunc(maps.Keys(c), compareTopicPartitions)
+}
+
 func (c offsetCheckpoint) encode() []byte {
-	keys := make([]ids.TopicPartition, 0, len(c))
-	for tp := range c {
-		keys = append(keys, tp)
-	}
-	slices.SortFunc(keys, compareTopicPartitions)
+	keys := c.sorted()
 	out := make([]byte, 0, 16+len(keys)*32)
 	out = append(out, "0\n"...)
 	out = strconv.AppendInt(out, int64(len(keys)), 10)

@@ -116,9 +116,12 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	for name, to := range map[string]*offsetCheckpoint{recoveryPointFile: &d.recovery, logStartFile: &d.starts, highWatermarkFile: &d.watermarks} {
-		if *to, err = readOffsetCheckpoint(fsys, d.path+"/"+name); err != nil {
-			return "", nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", name, err), err}
+	for _, file := range []struct {
+		name string
+		to   *offsetCheckpoint
+	}{{recoveryPointFile, &d.recovery}, {logStartFile, &d.starts}, {highWatermarkFile, &d.watermarks}} {
+		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil {
+			return "", nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", file.name, err), err}
 		}
 	}
 	return clusterID, entries, nil

@@ -20,7 +20,8 @@ func (d *directory) cutFailedSync() error {
 	if err != nil {
 		return &RefusedError{d.path, fmt.Sprintf("%s, which says what was durable before a failed sync, is damaged (%v)", failedSyncFile, err), err}
 	}
-	for tp, bound := range bounds {
+	for _, tp := range bounds.sorted() {
+		bound := bounds[tp]
 		if f := d.store.found[tp]; f == nil || f.dir != d {
 			continue
 		}

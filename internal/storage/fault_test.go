@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -329,5 +330,53 @@ func TestOutOfDescriptors(t *testing.T) {
 	faults.Add(vfs.Rule{Op: vfs.OpOpen, Glob: "*index", Limit: 1})
 	if err := w.flush(l); err != nil {
 		t.Error(err)
+	}
+}
+
+// A crash at any step of the start after a failed sync leaves the same log in the end.
+func TestCrashWhileCuttingAfterFailedSync(t *testing.T) {
+	mem := vfs.NewMem(1)
+	faults := vfs.NewFault(mem)
+	s := openStore(t, faults, "data")
+	cfg := storage.LogConfig{SegmentBytes: 1000, IndexIntervalBytes: 100}
+	l := openLog(t, s, cfg)
+	w := waitOn(run.OS(), l)
+	var want []byte
+	for i := range 8 {
+		b := makeBatch(t, 1, 300, int64(i))
+		mustAppend(t, l, b, 0)
+		want = append(want, b...)
+	}
+	if err := w.flush(l); err != nil {
+		t.Fatal(err)
+	}
+	durable := l.DurableEnd()
+	for range 8 {
+		mustAppend(t, l, makeBatch(t, 1, 300, 9), 0)
+	}
+	faults.Add(vfs.Rule{Op: vfs.OpSync, Glob: "*.log", Limit: 1})
+	if err := w.flush(l); err == nil {
+		t.Fatal("flush succeeded")
+	}
+	s.Close()
+	check := func(disk *vfs.Mem, when string) {
+		t.Helper()
+		s := openStore(t, disk, "data")
+		defer s.Close()
+		l := openLog(t, s, cfg)
+		got, err := readAll(l, 0, l.LogEnd(), 1<<20)
+		if err != nil || !bytes.Equal(got, want) || l.LogEnd() != durable {
+			t.Fatalf("%s: log ends at %d, %d was durable; %d bytes, want %d: %v", when, l.LogEnd(), durable, len(got), len(want), err)
+		}
+	}
+	var left []*vfs.Mem
+	mem.OnOp(func(int, string) { left = append(left, mem.Crash()) })
+	check(mem, "without a crash")
+	mem.OnOp(nil)
+	for i, disk := range left {
+		check(disk, fmt.Sprint("after a crash at step ", i))
+	}
+	if len(left) < 10 {
+		t.Errorf("%d steps", len(left))
 	}
 }

@@ -69,7 +69,8 @@ func (s *Store) wakeForCheckpoint(now bool) {
 	wake := false
 	if now && !w.checkpointNow {
 		w.checkpointNow, wake = true, true
-	} else if w.checkpointDue == 0 {
+	}
+	if w.checkpointDue == 0 {
 		w.checkpointDue, wake = s.env().Monotonic()+time.Duration(s.cfg.CheckpointMs)*time.Millisecond, true
 	}
 	w.mu.Unlock()
@@ -100,9 +101,11 @@ func (w *background) turn() bool {
 		w.mu.Unlock()
 		return false
 	}
-	checkpoint := w.checkpointNow || w.checkpointDue != 0 && w.checkpointDue <= now
-	if checkpoint {
-		w.checkpointNow, w.checkpointDue = false, 0
+	overdue := w.checkpointDue != 0 && w.checkpointDue <= now
+	checkpoint := w.checkpointNow || overdue
+	w.checkpointNow = false
+	if overdue {
+		w.checkpointDue = 0
 	}
 	flush := w.flushDue != 0 && w.flushDue <= now
 	if flush {
@@ -128,7 +131,7 @@ func (w *background) turn() bool {
 		w.signal.WaitFor(wait)
 		return true
 	}
-	w.do(checkpoint, flush, retain, remove)
+	w.do(dueWork{checkpoint, overdue, flush, retain}, remove)
 	return true
 }
 
@@ -146,24 +149,32 @@ func (w *background) wait(now time.Duration) time.Duration {
 	return max(next-now, 0)
 }
 
-func (w *background) do(checkpoint, flush, retain bool, remove []string) {
+// dueWork is what one turn does.
+type dueWork struct {
+	checkpoint bool
+	overdue    bool // by time: write the watermarks, too
+	flush      bool
+	retain     bool
+}
+
+func (w *background) do(due dueWork, remove []string) {
 	s := w.store
 	for _, path := range remove {
 		if err := s.cfg.FS.RemoveAll(path); err != nil {
 			s.problem("remove "+path, err)
 		}
 	}
-	if flush {
+	if due.flush {
 		s.flushOverdue()
 	}
-	if checkpoint {
+	if due.checkpoint {
 		for _, d := range s.dirs {
-			if err := d.checkpoint(false); err != nil && d.err() == nil {
+			if err := d.checkpoint(due.overdue, false); err != nil && d.err() == nil {
 				s.problem("write checkpoints in "+d.path, err)
 			}
 		}
 	}
-	if retain {
+	if due.retain {
 		now := s.env().Now().UnixMilli()
 		for _, d := range s.dirs {
 			d.measure()

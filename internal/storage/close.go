@@ -51,7 +51,7 @@ func (d *directory) close() error {
 			d.store.problem("write indexes of "+l.tp.String(), err)
 		}
 	}
-	if err := d.checkpoint(true); err != nil {
+	if err := d.checkpoint(true, true); err != nil {
 		return err
 	}
 	if !whole || !d.store.allSound(d) {

@@ -64,6 +64,7 @@ type crashScript struct {
 	seed   uint64
 	random *rand.Rand
 	disk   *vfs.Mem
+	faults *vfs.Fault // over disk
 	env    run.Env
 	store  *storage.Store
 	log    *storage.Log
@@ -71,7 +72,6 @@ type crashScript struct {
 	gone   bool    // the last life was deleted, by a call that returned
 	going  bool    // … by a call that has not returned
 	epoch  ids.LeaderEpoch
-	next   *life // takes the batch of an append that has not returned, if it is on the disk
 	points int
 	ts     int64
 	config storage.LogConfig
@@ -120,7 +120,8 @@ func (c *crashScript) run(steps int) {
 
 func (c *crashScript) open() {
 	var err error
-	if c.store, err = storage.Open(crashConfig(c.disk, c.env)); err != nil {
+	c.faults = vfs.NewFault(c.disk)
+	if c.store, err = storage.Open(crashConfig(c.faults, c.env)); err != nil {
 		c.fatalf("open: %v", err)
 	}
 	c.openLog()
@@ -137,9 +138,14 @@ func (c *crashScript) openLog() {
 func (c *crashScript) step() {
 	r := c.random.IntN(100)
 	switch {
-	case r < 60:
+	case r < 55:
 		c.note("append")
-		c.append()
+		c.append(false)
+	case r < 60:
+		c.note("failed append")
+		rule := c.faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "*.log", Limit: 1, Action: vfs.ShortWrite})
+		c.append(true)
+		rule.Remove()
 	case r < 75:
 		c.note("flush")
 		c.flush()
@@ -180,7 +186,8 @@ func (c *crashScript) step() {
 
 func (c *crashScript) note(what string) { c.script = append(c.script, what) }
 
-func (c *crashScript) append() {
+// append writes a random batch; the disk fails in the middle of it where fails says so.
+func (c *crashScript) append(fails bool) {
 	c.ts += int64(c.random.IntN(50))
 	b := makeBatch(c.t, 1+c.random.IntN(4), 1+c.random.IntN(700), c.ts)
 	if c.random.IntN(2) == 0 {
@@ -188,16 +195,16 @@ func (c *crashScript) append() {
 	}
 	// The batch may be on the disk before Append returns.
 	l := c.life()
-	c.next = l
 	mark := *l
 	b.SetBaseOffset(c.log.LogEnd())
 	b.SetLeaderEpoch(c.epoch)
 	l.add(b)
-	if _, err := c.log.Append(bytes.Clone(b), c.epoch, c.ts); err != nil {
-		*l = mark
+	if _, err := c.log.Append(bytes.Clone(b), c.epoch, c.ts); (err != nil) != fails {
 		c.fatalf("append: %v", err)
 	}
-	c.next = nil
+	if fails {
+		l.bytes, l.starts, l.offsets = mark.bytes, mark.starts, mark.offsets
+	}
 }
 
 // setProducer makes a batch idempotent.

@@ -183,10 +183,11 @@ func parseProperties(text string) map[string]string {
 // epochBudget is how many epoch files one checkpoint writes and syncs; logs beyond it keep their recovery point until the next.
 const epochBudget = 64
 
-// checkpoint moves the recovery points to the durable ends and writes what changed. all lifts the budget, for a clean stop.
-func (d *directory) checkpoint(all bool) error {
+// checkpoint moves the recovery points to the durable ends and writes what changed: the watermarks too, unless it is only much data that made it due.
+// all lifts the budget, for a clean stop.
+func (d *directory) checkpoint(watermarks, all bool) error {
 	logs := d.store.logsIn(d)
-	return d.writing(func() error { return d.writeCheckpoints(logs, all) })
+	return d.writing(func() error { return d.writeCheckpoints(logs, watermarks, all) })
 }
 
 // writing runs fn with mu held, and takes the directory offline, without it, if fn failed for another reason than a full disk: it may have been a sync.
@@ -204,7 +205,7 @@ func (d *directory) writing(fn func() error) error {
 	return err
 }
 
-func (d *directory) writeCheckpoints(logs []*Log, all bool) error {
+func (d *directory) writeCheckpoints(logs []*Log, withWatermarks, all bool) error {
 	d.flushedBytes.Store(0)
 	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 	budget := epochBudget
@@ -237,6 +238,9 @@ func (d *directory) writeCheckpoints(logs []*Log, all bool) error {
 	}
 	if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
 		return err
+	}
+	if !withWatermarks {
+		return nil
 	}
 	return d.write(highWatermarkFile, &d.watermarks, watermarks)
 }

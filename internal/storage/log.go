@@ -198,7 +198,7 @@ func encodePartitionMetadata(id ids.TopicID) []byte {
 // hints remember where batches begin, so that reads at the tail and reads that follow each other need no index.
 type hints struct {
 	mu      sync.Mutex // held for memory only
-	entries [12]hint
+	entries *[12]hint  // nil until there is one
 	next    [2]uint8
 }
 
@@ -223,6 +223,9 @@ func (t *hints) add(by int, base, offset ids.Offset, position int64) {
 		slot = 4 + t.next[by]%8
 	}
 	t.next[by]++
+	if t.entries == nil {
+		t.entries = new([12]hint)
+	}
 	t.entries[slot] = hint{base, offset, position, true}
 }
 
@@ -230,6 +233,9 @@ func (t *hints) add(by int, base, offset ids.Offset, position int64) {
 func (t *hints) find(base, offset ids.Offset) (int64, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.entries == nil {
+		return 0, false
+	}
 	for i := range t.entries {
 		if h := &t.entries[i]; h.set && h.offset == offset && h.base == base {
 			return h.position, true
@@ -243,6 +249,9 @@ func (t *hints) floor(base, limit ids.Offset) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var best int64
+	if t.entries == nil {
+		return 0
+	}
 	for i := range t.entries {
 		if h := &t.entries[i]; h.set && h.base == base && h.offset <= limit && h.position > best {
 			best = h.position

@@ -41,6 +41,9 @@ func putInt32(p []byte, v int32) {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget at random")
+	}
 	s, l := benchLog(t, storage.Replicated)
 	defer s.Close()
 	batch, next := idempotent(t, 1024)
@@ -56,6 +59,9 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 }
 
 func TestReadDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget at random")
+	}
 	s, l := benchLog(t, storage.Replicated)
 	defer s.Close()
 	batch, next := idempotent(t, 1024)

@@ -93,8 +93,24 @@ func (w *background) flushWithin(d time.Duration) {
 	}
 }
 
+// lowSpaceCheck is how often a directory below its reserve is looked at: no flush round does, while appends are refused.
+const lowSpaceCheck = time.Second
+
+// measureLow looks at the directories below their reserve and tells whether one still is.
+func (s *Store) measureLow() bool {
+	low := false
+	for _, d := range s.dirs {
+		if d.low.Load() {
+			d.measure()
+			low = low || d.low.Load()
+		}
+	}
+	return low
+}
+
 // turn does what is due, or waits for the next; false ends the goroutine.
 func (w *background) turn() bool {
+	low := w.store.measureLow()
 	now := w.store.env().Monotonic()
 	w.mu.Lock()
 	if w.closing {
@@ -126,6 +142,9 @@ func (w *background) turn() bool {
 	}
 	w.discards = keep
 	wait := w.wait(now)
+	if low {
+		wait = min(wait, lowSpaceCheck)
+	}
 	w.mu.Unlock()
 	if !checkpoint && !flush && !retain && len(remove) == 0 {
 		w.signal.WaitFor(wait)
@@ -163,6 +182,9 @@ func (w *background) do(due dueWork, remove []string) {
 		if err := s.cfg.FS.RemoveAll(path); err != nil {
 			s.problem("remove "+path, err)
 		}
+	}
+	if len(remove) > 0 {
+		s.measureLow()
 	}
 	if due.flush {
 		s.flushOverdue()

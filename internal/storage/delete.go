@@ -22,7 +22,7 @@ func (s *Store) DeleteLog(tp ids.TopicPartition, id ids.TopicID) error {
 		if l.id != id {
 			return fmt.Errorf("delete %s of topic id %s: it has id %s", tp, id, l.id)
 		}
-		dir, delay = l.dir, time.Duration(l.Config().FileDeleteDelayMs)*time.Millisecond
+		dir, delay = l.dir, l.dir.deleteDelay(l.Config())
 		l.discardMemory()
 		l.notify()
 	case f != nil:

@@ -93,10 +93,8 @@ func (d *directory) measure() {
 	d.usable.Store(usable)
 	low := d.low.Load()
 	switch {
-	case !low && usable < reserve:
-		d.low.Store(true)
-	case low && usable >= reserve+reserve/4:
-		d.low.Store(false)
+	case !low && usable < reserve && d.low.CompareAndSwap(false, true):
+	case low && usable >= reserve+reserve/4 && d.low.CompareAndSwap(true, false):
 	default:
 		return
 	}

@@ -160,7 +160,7 @@ func (s *segment) loadStats() error {
 func (p *retentionPlan) carryOut() {
 	l := p.log
 	l.mu.Lock()
-	delay := time.Duration(l.cfg.FileDeleteDelayMs) * time.Millisecond
+	delay := l.dir.deleteDelay(l.cfg)
 	for _, s := range p.segments {
 		s.retire()
 		if s.pin != nil {
@@ -185,6 +185,14 @@ func (p *retentionPlan) carryOut() {
 	if f := l.store.cfg.Events.RetentionDeleted; f != nil {
 		f(l.tp, len(p.segments), p.bytes, l.LogStart())
 	}
+}
+
+// deleteDelay is file.delete.delay.ms, or nothing while the disk is short of space.
+func (d *directory) deleteDelay(cfg LogConfig) time.Duration {
+	if d.low.Load() {
+		return 0
+	}
+	return time.Duration(cfg.FileDeleteDelayMs) * time.Millisecond
 }
 
 var segmentSuffixes = [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix}

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // everyClient makes one of each, by their order of speed.
 func everyClient(addr string) []Client {
-	return []Client{NewFranz(addr), newSarama(addr), newConfluent(addr), newKafkaPython(addr), newKcat(addr), newJava(addr)}
+	return []Client{NewFranz(addr), newSarama(addr), NewLibrdkafka(addr), newKafkaPython(addr), newKcat(addr), newJava(addr)}
 }
 
 func testContext(t *testing.T) context.Context {
@@ -100,23 +100,6 @@ func makeRecords(seed uint64, n int, partition int32, traits Traits) []Record {
 }
 
 func sameBytes(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
-
-func show(r Record) string {
-	cut := func(b []byte) string {
-		if b == nil {
-			return "null"
-		}
-		if len(b) > 60 {
-			return fmt.Sprintf("%q… (%d bytes)", b[:60], len(b))
-		}
-		return fmt.Sprintf("%q", b)
-	}
-	var headers []string
-	for _, h := range r.Headers {
-		headers = append(headers, h.Key+"="+cut(h.Value))
-	}
-	return fmt.Sprintf("{offset %d, timestamp %d, key %s, value %s, headers %v}", r.Offset, r.TimestampMs, cut(r.Key), cut(r.Value), headers)
-}
 
 // wantRecords fails unless got is want: keys, values, headers, timestamps, order and offsets.
 func wantRecords(t *testing.T, what string, got, want []Record) {

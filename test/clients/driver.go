@@ -38,7 +38,8 @@ type driver struct {
 	stderr bytes.Buffer
 }
 
-func newConfluent(addr string) Client {
+// NewLibrdkafka is librdkafka, through confluent-kafka.
+func NewLibrdkafka(addr string) Client {
 	return &driver{name: "librdkafka", addr: addr, traits: Traits{Codecs: allCodecs},
 		command: []string{filepath.Join(broker.Cache(), "venv/bin/python3"), "-u", "confluent.py"}, dir: filepath.Join(broker.ModuleDir(), "clients/python")}
 }

@@ -2,8 +2,6 @@ package clients
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -25,14 +23,14 @@ func TestRestart(t *testing.T) {
 	runs := map[string]*run{}
 	var wg sync.WaitGroup
 	for i, client := range everyClient(b.Addr()) {
-		r := &run{client: client, acks: map[[2]int]int64{}, cfg: RunConfig{Topic: "restart." + client.Name(), Partitions: partitions, Count: count,
+		r := &run{client: client, ledger: NewLedger(), cfg: RunConfig{Topic: "restart." + client.Name(), Partitions: partitions, Count: count,
 			Rate: rate, Pad: 100, Codec: allCodecs[i%len(allCodecs)], Idempotent: true}}
 		runs[client.Name()] = r
 		createTopic(t, ctx, b.Addr(), r.cfg.Topic, partitions)
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			r.err = client.Run(ctx, r.cfg, r.ack)
+			r.err = client.Run(ctx, r.cfg, r.ledger.Ack)
 			client.Close()
 		}()
 	}
@@ -63,36 +61,16 @@ type run struct {
 	client Client
 	cfg    RunConfig
 	err    error
-
-	mu     sync.Mutex
-	acks   map[[2]int]int64 // partition, sequence → offset
-	failed []string
-	twice  int
-}
-
-func (r *run) ack(a Ack) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := [2]int{a.Partition, a.Sequence}
-	if _, ok := r.acks[id]; ok {
-		r.twice++
-	}
-	if a.Err != "" {
-		r.failed = append(r.failed, fmt.Sprintf("%d-%d: %s", a.Partition, a.Sequence, a.Err))
-		return
-	}
-	r.acks[id] = a.Offset
+	ledger *Ledger
 }
 
 func waitAcks(ctx context.Context, runs map[string]*run, n int) {
 	for ctx.Err() == nil {
 		enough := true
 		for _, r := range runs {
-			r.mu.Lock()
-			if len(r.acks) < n && !r.client.Traits().NoAckOffsets {
+			if r.ledger.Len() < n && !r.client.Traits().NoAckOffsets {
 				enough = false
 			}
-			r.mu.Unlock()
 		}
 		if enough {
 			return
@@ -105,11 +83,12 @@ func (r *run) verify(t *testing.T, ctx context.Context, addr string) {
 	if r.err != nil {
 		t.Errorf("run: %v", r.err)
 	}
-	if len(r.failed) > 0 {
-		t.Errorf("%d records failed, first %s", len(r.failed), r.failed[0])
+	failed, twice := r.ledger.Failed()
+	if len(failed) > 0 {
+		t.Errorf("%d records failed, first %s", len(failed), failed[0])
 	}
-	if want := r.cfg.Partitions * r.cfg.Count; len(r.acks) != want || r.twice > 0 {
-		t.Errorf("%d records acknowledged, %d of them twice; want %d once", len(r.acks), r.twice, want)
+	if want := r.cfg.Partitions * r.cfg.Count; r.ledger.Len() != want || twice > 0 {
+		t.Errorf("%d records acknowledged, %d of them twice; want %d once", r.ledger.Len(), twice, want)
 	}
 	franz := NewFranz(addr)
 	for p := range r.cfg.Partitions {
@@ -121,43 +100,8 @@ func (r *run) verify(t *testing.T, ctx context.Context, addr string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.checkPartition(p, records); err != nil {
+		if err := r.ledger.Check(p, records); err != nil {
 			t.Errorf("partition %d: %v", p, err)
 		}
 	}
-}
-
-// checkPartition holds the records read against the run: every acknowledged one is there at its offset, none twice, none out of order.
-func (r *run) checkPartition(p int, records []Record) error {
-	var errs []error
-	last, seen := -1, map[int]int64{}
-	for _, record := range records {
-		partition, sequence, err := sequenceOf(record.Value)
-		if err != nil || partition != p {
-			return fmt.Errorf("offset %d holds %s", record.Offset, show(record))
-		}
-		if earlier, ok := seen[sequence]; ok {
-			errs = append(errs, fmt.Errorf("record %d is at offset %d and again at %d", sequence, earlier, record.Offset))
-		} else if sequence < last {
-			errs = append(errs, fmt.Errorf("record %d at offset %d comes after record %d", sequence, record.Offset, last))
-		}
-		seen[sequence] = record.Offset
-		last = max(last, sequence)
-		if told, ok := r.acks[[2]int{p, sequence}]; ok && told >= 0 && told != record.Offset {
-			errs = append(errs, fmt.Errorf("record %d is at offset %d, acknowledged at %d", sequence, record.Offset, told))
-		}
-	}
-	lost := 0
-	for id := range r.acks {
-		if _, ok := seen[id[1]]; id[0] == p && !ok {
-			lost++
-		}
-	}
-	if lost > 0 {
-		errs = append(errs, fmt.Errorf("%d acknowledged records lost", lost))
-	}
-	if len(errs) > 4 {
-		errs = append(errs[:4], fmt.Errorf("… %d complaints in all", len(errs)))
-	}
-	return errors.Join(errs...)
 }

@@ -42,6 +42,7 @@ type limitReply struct {
 	data []byte
 }
 
+// runLimit serves until its listener fails; the parent ends it by a signal.
 func runLimit(addr, dir string, fsync bool) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -53,10 +54,10 @@ func runLimit(addr, dir string, fsync bool) error {
 		go s.flusher()
 	}
 	fmt.Println("ready")
-	for {
+	for { // until the parent kills it
 		conn, err := l.Accept()
 		if err != nil {
-			return err
+			return fmt.Errorf("accept: %w", err)
 		}
 		go func() {
 			defer func() { _ = conn.Close() }()

@@ -3,10 +3,15 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ottla-io/ottla/test/broker"
 )
 
 // load is what a generator did: requests acknowledged, payload, the time it took, and the latency of each request where it was asked for.
@@ -179,4 +184,19 @@ func waitUntil(t time.Time) {
 	for time.Now().Before(t) {
 		runtime.Gosched()
 	}
+}
+
+// rdkafkaPerformance lets librdkafka's own load generator write that much payload; its time is the whole process's.
+func rdkafkaPerformance(addr, topic, acks string, payload int64) (load, error) {
+	if acks == "all" {
+		acks = "-1"
+	}
+	n := payload / 1024
+	start := time.Now()
+	out, err := exec.Command(filepath.Join(broker.Cache(), "rdkafka_performance"), "-P", "-t", topic, "-s", "1024", "-c", fmt.Sprint(n), "-a", acks, "-b", addr, "-q",
+		"-X", "batch.size=1000000", "-X", "linger.ms=5", "-X", "max.in.flight=5", "-X", "batch.num.messages=1000000").CombinedOutput()
+	if err != nil {
+		return load{}, fmt.Errorf("rdkafka_performance: %w\n%s", err, out)
+	}
+	return load{requests: n, payload: n * 1024, wall: time.Since(start)}, nil
 }

@@ -25,11 +25,8 @@ import (
 
 func main() {
 	if len(os.Args) == 5 && os.Args[1] == "limit" {
-		if err := runLimit(os.Args[2], os.Args[3], os.Args[4] == "fsync"); err != nil {
-			fmt.Fprintln(os.Stderr, "limit:", err)
-			os.Exit(1)
-		}
-		return
+		fmt.Fprintln(os.Stderr, "limit:", runLimit(os.Args[2], os.Args[3], os.Args[4] == "fsync"))
+		os.Exit(1)
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

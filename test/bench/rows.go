@@ -12,6 +12,7 @@ type row struct {
 	partitions       int
 	perGB            bool // judged by CPU per GB, otherwise by CPU per request
 	latency          bool
+	brokersOnly      bool // its client speaks more of the protocol than the limit program does
 	run              func(addr, topic string) (load, error)
 }
 
@@ -60,8 +61,12 @@ func rows(o options) []row {
 		trips("B9", "durable: 16 producers, 1 in flight each, acks=all", "fsync", 16, 0, true),
 		trips("B9", "durable: 128 producers, 1 in flight each, acks=all", "fsync", 128, 0, true),
 	}
+	librdkafka := func(mode, acks string) row {
+		return row{name: "B1c", what: "the same by librdkafka's rdkafka_performance, acks=" + acks, mode: mode, partitions: 6, perGB: true, brokersOnly: true,
+			run: func(addr, topic string) (load, error) { return rdkafkaPerformance(addr, topic, acks, o.payload) }}
+	}
 	if !o.short {
-		all = append(all, bulk("replicated", -1), bulk("fsync", 1),
+		all = append(all, librdkafka("replicated", "1"), librdkafka("fsync", "all"), bulk("replicated", -1), bulk("fsync", 1),
 			trips("B3c", "one 1 KiB record a request, 100 connections × 1 in flight, acks=all", "fsync", 100, 0, true),
 			trips("B4", "latency from the intended time, 5,000 a second, 1 in flight, acks=all", "replicated", 1, 5000, true),
 			trips("B9", "not durable: 16 producers, 1 in flight each, acks=all", "replicated", 16, 0, true),
@@ -119,6 +124,9 @@ func measure(r row, systems []system, rounds int) error {
 	samples := make([][]sample, len(systems))
 	for range rounds {
 		for i, s := range systems {
+			if r.brokersOnly && s.name() == "limit" {
+				continue
+			}
 			one, err := once(r, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w%s", s.name(), err, s.said())
@@ -132,6 +140,9 @@ func measure(r row, systems []system, rounds int) error {
 	limit := slices.IndexFunc(systems, func(s system) bool { return s.name() == "limit" })
 	fmt.Printf("\n%s %s [%s]\n", r.name, r.what, r.mode)
 	for i, s := range systems {
+		if len(samples[i]) == 0 {
+			continue
+		}
 		fmt.Printf("  %-6s %s\n", s.name(), describe(r, samples[i], samples[limit], i == limit))
 	}
 	return nil
@@ -161,7 +172,7 @@ func describe(r row, own, limit []sample, isLimit bool) string {
 		}
 		b.WriteString(" µs")
 	}
-	if !isLimit {
+	if !isLimit && len(limit) > 0 {
 		ratios, rates := make([]float64, len(own)), make([]float64, len(own))
 		for i := range own {
 			ratios[i] = own[i].cost(r.perGB) / limit[i].cost(r.perGB)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -325,6 +326,7 @@ var Binary = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(Cache(), 0o755); err != nil {
 		return "", err
 	}
+	removeStale()
 	bin := filepath.Join(Cache(), fmt.Sprintf("ottla.%d", os.Getpid()))
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./cmd/ottla")
 	cmd.Dir = filepath.Dir(ModuleDir())
@@ -363,4 +365,15 @@ func StartTimed(cfg Config, ready func(addr string) bool) (*Broker, time.Duratio
 		}
 	}
 	return b, time.Since(begin), nil
+}
+
+// removeStale removes the binaries of test processes that are no more.
+func removeStale() {
+	old, _ := filepath.Glob(filepath.Join(Cache(), "ottla.*"))
+	for _, file := range old {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(file), "."))
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.Remove(file)
+		}
+	}
 }

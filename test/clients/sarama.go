@@ -244,11 +244,19 @@ func (s *saramaClient) DescribeTopic(_ context.Context, topic string) (d Descrip
 			return err
 		}
 		d = Description{Partitions: len(topics[0].Partitions), Leader: int(topics[0].Partitions[0].Leader), Nodes: len(brokers), Configs: map[string]string{}}
-		entries, err := a.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
-		for _, e := range entries {
-			d.Configs[e.Name] = e.Value
+		results, err := a.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{IncludeSynonyms: true, IncludeDocumentation: true})
+		if err != nil {
+			return err
 		}
-		return err
+		for _, r := range results {
+			if r.ErrorCode != sarama.ErrNoError {
+				return r.ErrorCode
+			}
+			for _, e := range r.Configs {
+				d.Configs[e.Name] = e.Value
+			}
+		}
+		return nil
 	})
 	return d, err
 }

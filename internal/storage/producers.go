@@ -85,6 +85,21 @@ func (l *Log) dropSnapshot(at ids.Offset) {
 // backfillBytes is how much log below a snapshot is read to find the batches of the producers' windows that the snapshot lacks.
 const backfillBytes = 4 << 20
 
+// dropSnapshots removes the snapshots above end and tells whether there were any. Their absence must be durable before the log grows past them again: one
+// that came back would speak of batches that were lost.
+func (l *Log) dropSnapshots(snapshots []ids.Offset, end ids.Offset) (dropped bool, err error) {
+	for _, at := range snapshots {
+		if at <= end {
+			continue
+		}
+		dropped = true
+		if err := l.store.cfg.FS.Remove(l.path + "/" + segmentName(at, snapshotSuffix)); err != nil {
+			return true, fmt.Errorf("remove a producer snapshot of lost batches: %w", err)
+		}
+	}
+	return dropped, nil
+}
+
 // loadProducers makes the producer state at LogEnd: the newest valid of the snapshots, and what the log holds since. scanned tells
 // that the log's tail was just recovered, so that its transaction index may lack entries.
 func (l *Log) loadProducers(snapshots []ids.Offset, scanned bool) error {
@@ -96,9 +111,6 @@ func (l *Log) loadProducers(snapshots []ids.Offset, scanned bool) error {
 		at := snapshots[i]
 		path := l.path + "/" + segmentName(at, snapshotSuffix)
 		if at > end || l.lastSnapshot >= 0 {
-			if at > end {
-				l.removeSnapshot(path)
-			}
 			continue
 		}
 		data, err := readWholeFile(l.store.cfg.FS, path, 1<<30)

@@ -86,6 +86,11 @@ func (r *recovery) run(clean bool) error {
 	}
 	l.epochs.truncateEnd(l.LogEnd())
 	l.epochs.truncateStart(r.start)
+	dropped, err := l.dropSnapshots(r.snapshots, l.LogEnd())
+	if err != nil {
+		return err
+	}
+	r.changed = r.changed || dropped
 	if err := l.loadProducers(r.snapshots, r.scanned); err != nil {
 		return err
 	}
@@ -109,6 +114,9 @@ func (r *recovery) empty() error {
 	l.logStart.Store(int64(r.start))
 	l.logEnd.Store(int64(r.start))
 	l.durable.Store(int64(r.start))
+	if _, err := l.dropSnapshots(r.snapshots, r.start); err != nil {
+		return err
+	}
 	return r.sync()
 }
 

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// Partitions is what Produce and Fetch need of the data plane. All methods may be called from any goroutine, none blocks
+// on a disk sync or on another broker, and none of them allocates on the steady path.
+type Partitions interface {
+	// Produce validates and appends one partition's records and fills res at once. With acks=-1, no error, and a watermark
+	// that has not passed the batch, it also registers w and returns true: w fires when the watermark has passed the
+	// batch, or with the error that ended the wait. Otherwise w is untouched. After an acks=-1 wait in which the ISR
+	// shrank below min.insync.replicas, w.Error is NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+	Produce(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) (waiting bool)
+	// Fetch looks at one partition.
+	Fetch(q *replication.FetchQuery, res *replication.Fetched)
+	// Watch registers w to be fired when the partition's high watermark or log start differs from seen, or when a Fetch
+	// of it would now be answered with another error than before (leadership, epoch, deletion, storage). It asks for a
+	// flush, as somebody waits now. It returns false, without registering, if that is already so, or if the partition is
+	// not led here.
+	Watch(target *replication.Target, seen replication.Seen, w *replication.Waiter) bool
+	// Unwatch takes back a registration (also Produce's and ListOffset's) and reports whether it did; false means that w
+	// has been fired, or is about to be.
+	Unwatch(w *replication.Waiter) bool
+}
+
+// Offsets is what ListOffsets and OffsetForLeaderEpoch need of the data plane.
+type Offsets interface {
+	// ListOffset fills res. Where the answer depends on the watermark and appended records wait for nothing but a flush,
+	// it may instead ask for the flush, register w and return true; when w has fired the caller asks again with a nil w,
+	// which always answers at once.
+	ListOffset(q *replication.OffsetQuery, res *replication.FoundOffset, w *replication.Waiter) (waiting bool)
+	// EpochEnd fills res.
+	EpochEnd(q *replication.EpochQuery, res *replication.EpochEnd)
+}
+
+// Controller is what requests need of the cluster's controller. Each call returns at once; done is called exactly once,
+// from any goroutine, after the outcome is committed and Cluster.Image shows it (also within the call). It must not block.
+// Requests and responses have the newest version's fields and belong to the receiver.
+type Controller interface {
+	CreateTopics(req *wire.CreateTopicsRequest, done func(*wire.CreateTopicsResponse))
+	DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse))
+	// AllocateProducerIDs hands out a block of ids that nobody ever had: first … first+count-1, count > 0 unless code is
+	// an error.
+	AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode))
+}
+
+// Cluster is the current state of the cluster as this broker knows it.
+type Cluster interface {
+	Image() *metadata.Image
+}
+
+// Deps is all that the handlers need.
+type Deps struct {
+	Env        run.Env
+	Partitions Partitions
+	Offsets    Offsets
+	Controller Controller
+	Cluster    Cluster
+	Settings   Settings
+}
+
+// Settings are the broker settings that handlers obey. They don't change while the broker runs.
+type Settings struct {
+	NodeID    ids.BrokerID
+	ClusterID string
+	// Static are the broker's settings from file, environment and flags, for DescribeConfigs.
+	Static map[string]string
+	// Advertised is what clients of a listener are told about this broker (advertised.listeners). A listener without an
+	// entry advertises the address at which each of its clients reached it.
+	Advertised map[string]Address
+	// RequestMaxBytes is socket.request.max.bytes.
+	RequestMaxBytes int32
+	// FetchMaxBytes is fetch.max.bytes, at least 1,024.
+	FetchMaxBytes int32
+	// FetchSessionSlots is max.incremental.fetch.session.cache.slots; 0 turns fetch sessions off.
+	FetchSessionSlots int
+	// DescribePartitionsLimit is max.request.partition.size.limit (KIP-966).
+	DescribePartitionsLimit int
+	AutoCreateTopics        bool // auto.create.topics.enable
+	DeleteTopics            bool // delete.topic.enable
+}
+
+// Address is where a broker is reached.
+type Address struct {
+	Host string
+	Port int32
+}

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/ottla-io/ottla/internal/config"
+	"github.com/ottla-io/ottla/internal/metadata"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// DescribeConfigs, key 32, versions 1-4. KIP-226 (synonyms), KIP-569 (types and documentation, v3).
+//
+// Resources: topics; this broker; the default of all brokers (name ""), of which, as in Kafka, only what is set is listed.
+// This broker's loggers are none: it has no levels to set. Client metrics and groups have no settings before they come:
+// INVALID_REQUEST, which is what Kafka answers for resource types that it does not know.
+
+const resourceBrokerLogger int8 = 8
+
+func (t *Table) describeConfigs(r *Request) Outcome {
+	var (
+		d    wire.Decoder
+		req  wire.DescribeConfigsRequest
+		resp wire.DescribeConfigsResponse
+	)
+	if err := decode(r, &d, &req); err != nil {
+		return hangup(r, err)
+	}
+	resp.Default()
+	c := configDescriber{view: t.view(r), synonyms: req.IncludeSynonyms, documentation: req.IncludeDocumentation}
+	for i := range req.Resources {
+		resp.Results = append(resp.Results, c.describe(&req.Resources[i]))
+	}
+	return reply(r, &resp)
+}
+
+type configDescriber struct {
+	view                    view
+	synonyms, documentation bool
+}
+
+func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribeConfigsResource) wire.DescribeConfigsResponseDescribeConfigsResult {
+	var to wire.DescribeConfigsResponseDescribeConfigsResult
+	to.Default()
+	to.ResourceType, to.ResourceName = resource.ResourceType, resource.ResourceName
+	to.ErrorMessage = wire.SomeString("") // Kafka's way to say nothing
+	var entries []config.Entry
+	code, message := wire.ErrorNone, ""
+	switch resource.ResourceType {
+	case metadata.ResourceTopic:
+		entries, code, message = c.topic(resource.ResourceName)
+	case metadata.ResourceBroker:
+		entries, code, message = c.broker(resource.ResourceName)
+	case resourceBrokerLogger:
+		code, message = c.logger(resource.ResourceName)
+	default:
+		code, message = wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message()
+	}
+	if code != wire.ErrorNone {
+		to.ErrorCode, to.ErrorMessage = code, wire.SomeString(message)
+		return to
+	}
+	for i := range entries {
+		// No keys, as null, means all of them.
+		if len(resource.ConfigurationKeys) == 0 || slices.Contains(resource.ConfigurationKeys, entries[i].Name) {
+			to.Configs = append(to.Configs, c.entry(&entries[i]))
+		}
+	}
+	return to
+}
+
+func (c *configDescriber) layers() *config.Layers {
+	self := strconv.Itoa(int(c.view.settings.NodeID))
+	return &config.Layers{
+		Static:               c.view.settings.Static,
+		DynamicBroker:        c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker, Name: self}),
+		DynamicDefaultBroker: c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker}),
+	}
+}
+
+func (c *configDescriber) topic(name string) ([]config.Entry, wire.ErrorCode, string) {
+	if problem := topicNameProblem(name); problem != "" {
+		return nil, wire.ErrorInvalidTopicException, problem
+	}
+	if _, ok := c.view.image.Topic(name); !ok {
+		return nil, wire.ErrorUnknownTopicOrPartition, ""
+	}
+	layers := c.layers()
+	layers.Topic = c.view.image.TopicConfig(name)
+	return layers.DescribeAll(config.Topic), wire.ErrorNone, ""
+}
+
+func (c *configDescriber) broker(name string) ([]config.Entry, wire.ErrorCode, string) {
+	layers := c.layers()
+	if name == "" {
+		layers.Static, layers.DynamicBroker = nil, nil
+		entries := layers.DescribeAll(config.Broker)
+		return slices.DeleteFunc(entries, func(e config.Entry) bool { return e.Source != config.DynamicDefaultBroker }), wire.ErrorNone, ""
+	}
+	if code, message := c.ours(name, "%d or empty string, but"); code != wire.ErrorNone {
+		return nil, code, message
+	}
+	return layers.DescribeAll(config.Broker), wire.ErrorNone, ""
+}
+
+func (c *configDescriber) logger(name string) (wire.ErrorCode, string) {
+	if name == "" {
+		return wire.ErrorInvalidRequest, "Broker id must not be empty"
+	}
+	return c.ours(name, "%d but")
+}
+
+// ours refuses the name of another broker: each answers for itself, and clients route by the name. want is Kafka's wording.
+func (c *configDescriber) ours(name, want string) (wire.ErrorCode, string) {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return wire.ErrorInvalidRequest, "Broker id must be an integer, but it is: " + name
+	}
+	if self := c.view.settings.NodeID; int32(id) != int32(self) {
+		return wire.ErrorInvalidRequest, fmt.Sprintf("Unexpected broker id, expected "+want+" received %s", self, name)
+	}
+	return wire.ErrorNone, ""
+}
+
+func (c *configDescriber) entry(from *config.Entry) wire.DescribeConfigsResponseDescribeConfigsResourceResult {
+	var to wire.DescribeConfigsResponseDescribeConfigsResourceResult
+	to.Default()
+	to.Name, to.ReadOnly, to.IsSensitive = from.Name, from.ReadOnly(), from.Sensitive
+	to.Value = wire.NullString{Value: from.Value, Valid: !from.ValueNull}
+	to.ConfigSource, to.ConfigType = int8(from.Source), int8(from.Type)
+	if c.synonyms {
+		for _, s := range from.Synonyms {
+			to.Synonyms = append(to.Synonyms, wire.DescribeConfigsResponseDescribeConfigsSynonym{
+				Name: s.Name, Value: wire.NullString{Value: s.Value, Valid: !s.Null}, Source: int8(s.Source)})
+		}
+	}
+	if c.documentation {
+		to.Documentation = wire.SomeString(from.Doc)
+	}
+	return to
+}

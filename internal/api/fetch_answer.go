@@ -1,0 +1,137 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// noRecords is an empty record set: Kafka never answers null.
+var noRecords = []byte{}
+
+// answer replies with the last look and lets go of everything else.
+func (f *fetchRequest) answer(r *Request) Outcome {
+	f.resp.Default()
+	if f.session != nil && (f.full || len(f.session.entries) > 0) {
+		f.resp.SessionId = f.session.id
+	}
+	hinted := false
+	for i := range f.results {
+		res := &f.results[i]
+		if f.full || f.tells(res) {
+			f.add(res)
+			hinted = hinted || res.Leader != ids.NoBroker
+		}
+	}
+	if hinted && r.Version >= 16 {
+		f.addEndpoints(r)
+	}
+	outcome := reply(r, &f.resp)
+	f.handOver()
+	if f.session != nil {
+		f.settle()
+	}
+	f.cleanUp()
+	return outcome
+}
+
+// tells reports whether an incremental answer must mention the partition (KIP-227).
+func (f *fetchRequest) tells(res *fetchResult) bool {
+	return res.Region != nil || res.Error != wire.ErrorNone || res.DivergingEnd >= 0 ||
+		res.HighWatermark != res.entry.toldHighWatermark || res.LogStart != res.entry.toldLogStart
+}
+
+// add appends one partition to the response. Neighbours of one topic share its entry.
+func (f *fetchRequest) add(res *fetchResult) {
+	q, topics := &res.entry.query, f.resp.Responses
+	if n := len(topics); n == 0 || topics[n-1].Topic != q.Topic || topics[n-1].TopicId != wire.UUID(q.TopicID) {
+		topics = resize(topics, n+1)
+		topics[n].Topic, topics[n].TopicId = q.Topic, wire.UUID(q.TopicID)
+		topics[n].Partitions = topics[n].Partitions[:0]
+		f.resp.Responses = topics
+	}
+	topic := &topics[len(topics)-1]
+	n := len(topic.Partitions)
+	topic.Partitions = resize(topic.Partitions, n+1)
+	fillPartition(&topic.Partitions[n], q, &res.Fetched)
+}
+
+func fillPartition(to *wire.FetchResponsePartitionData, q *replication.FetchQuery, res *replication.Fetched) {
+	aborted := to.AbortedTransactions
+	to.Default()
+	to.PartitionIndex, to.ErrorCode = q.Partition, res.Error
+	to.HighWatermark, to.LastStableOffset, to.LogStartOffset = -1, -1, -1
+	to.Records = wire.Records{Bytes: noRecords}
+	to.AbortedTransactions = nil
+	if q.ReadCommitted {
+		to.AbortedTransactions = resize(aborted, len(res.Aborted))
+		for i, a := range res.Aborted {
+			to.AbortedTransactions[i] = wire.FetchResponseAbortedTransaction{ProducerId: int64(a.ProducerID), FirstOffset: int64(a.FirstOffset)}
+		}
+	}
+	if res.Leader != ids.NoBroker {
+		to.CurrentLeader.LeaderId, to.CurrentLeader.LeaderEpoch = int32(res.Leader), int32(res.LeaderEpoch)
+	}
+	if res.Error != wire.ErrorNone {
+		return
+	}
+	to.HighWatermark, to.LastStableOffset, to.LogStartOffset = int64(res.HighWatermark), int64(res.LastStable), int64(res.LogStart)
+	if res.DivergingEnd >= 0 {
+		to.DivergingEpoch.Epoch, to.DivergingEpoch.EndOffset = int32(res.DivergingEpoch), int64(res.DivergingEnd)
+	}
+	if res.Region != nil {
+		to.Records.Region = res.Region
+	}
+}
+
+// handOver forgets the regions, which the reply owns now.
+func (f *fetchRequest) handOver() {
+	for i := range f.results {
+		f.results[i].hadRegion = f.results[i].Region != nil
+		f.results[i].Region = nil
+	}
+	for i := range f.resp.Responses {
+		parts := f.resp.Responses[i].Partitions
+		for j := range parts {
+			parts[j].Records.Region = nil
+		}
+	}
+}
+
+// settle remembers what the session's client knows now, and decides where each partition stands for the next request.
+func (f *fetchRequest) settle() {
+	for i := range f.results {
+		res, e := &f.results[i], f.results[i].entry
+		if res.Error != wire.ErrorNone || res.DivergingEnd >= 0 {
+			e.toldHighWatermark, e.toldLogStart = -1, -1
+			continue // dirty: the client is told again
+		}
+		e.toldHighWatermark, e.toldLogStart = res.HighWatermark, res.LogStart
+		switch {
+		case res.hadRegion:
+			f.set.dirty.remove(e)
+			f.set.dirty.pushBack(e)
+		case f.set.watch(e, &res.Fetched, f.handler.deps.Partitions):
+			f.set.dirty.remove(e)
+		}
+	}
+}
+
+// addEndpoints tells where the leaders are that the answers name (KIP-951).
+func (f *fetchRequest) addEndpoints(r *Request) {
+	v := view{image: f.handler.deps.Cluster.Image(), settings: &f.handler.deps.Settings, conn: r.Conn}
+	for i := range f.results {
+		id := f.results[i].Leader
+		known := func(n wire.FetchResponseNodeEndpoint) bool { return n.NodeId == int32(id) }
+		if id == ids.NoBroker || slices.ContainsFunc(f.resp.NodeEndpoints, known) {
+			continue
+		}
+		if b, ok := v.image.Broker(id); ok {
+			if a, ok := v.address(b); ok {
+				f.resp.NodeEndpoints = append(f.resp.NodeEndpoints, wire.FetchResponseNodeEndpoint{NodeId: int32(id), Host: a.Host, Port: a.Port, Rack: rack(b)})
+			}
+		}
+	}
+}

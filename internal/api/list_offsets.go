@@ -1,0 +1,145 @@
+package api
+
+import (
+	"time"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// ListOffsets, key 2, versions 1-11. KIP-79 (by timestamp), KIP-98 (isolation, v2), KIP-320 (leader epochs, v4), KIP-734
+// (-3, v7), KIP-405 (-4, v8), KIP-1005 (-5, v9), KIP-1075 (timeout, v10), KIP-1023 (-6, v11). A negative timestamp that the
+// version does not know is UNSUPPORTED_VERSION, and a partition named twice INVALID_REQUEST.
+//
+// Without tiered storage the local log is the whole log: -4 answers as -2, and -5 and -6 find nothing (-1).
+//
+// Where we differ from Kafka 4.3.1, on purpose: while records that were appended wait for nothing but a flush, the reply
+// waits for it, so that who wrote with acks=1 finds the end behind his records, as he would in Kafka. And the replica id is
+// ignored: nobody sees past the high watermark.
+
+// flushWait bounds that wait where the request has no timeout.
+const flushWait = 5 * time.Second
+
+func (t *Table) listOffsets(r *Request) Outcome {
+	l := &listOffsetsRequest{offsets: t.deps.Offsets, partitions: t.deps.Partitions}
+	var d wire.Decoder
+	if err := decode(r, &d, &l.req); err != nil {
+		return hangup(r, err)
+	}
+	l.ask(r.Version)
+	wait := flushWait
+	if r.Version >= 10 {
+		wait = min(wait, time.Duration(max(l.req.TimeoutMs, 0))*time.Millisecond)
+	}
+	r.Pending = l
+	if l.park(t.deps.Env, r, wait, "ListOffsets flush") {
+		return Parked
+	}
+	return l.Finish(r)
+}
+
+// listOffsetsRequest is the state of one ListOffsets request.
+type listOffsetsRequest struct {
+	gate
+	offsets    Offsets
+	partitions Partitions
+	req        wire.ListOffsetsRequest
+	resp       wire.ListOffsetsResponse
+	waits      []listOffsetsWait
+}
+
+// listOffsetsWait is one partition that is asked again when its records are on disk.
+type listOffsetsWait struct {
+	slot             *slot
+	topic, partition int // indexes in the request
+}
+
+func (l *listOffsetsRequest) ask(version int16) {
+	l.resp.Default()
+	l.resp.Topics = make([]wire.ListOffsetsResponseListOffsetsTopicResponse, len(l.req.Topics))
+	named := map[ids.TopicPartition]int{}
+	for i := range l.req.Topics {
+		for j := range l.req.Topics[i].Partitions {
+			named[ids.TopicPartition{Topic: l.req.Topics[i].Name, Partition: l.req.Topics[i].Partitions[j].PartitionIndex}]++
+		}
+	}
+	for i := range l.req.Topics {
+		topic := &l.req.Topics[i]
+		l.resp.Topics[i].Name = topic.Name
+		l.resp.Topics[i].Partitions = make([]wire.ListOffsetsResponseListOffsetsPartitionResponse, len(topic.Partitions))
+		for j := range topic.Partitions {
+			part, to := &topic.Partitions[j], &l.resp.Topics[i].Partitions[j]
+			to.Default()
+			to.PartitionIndex = part.PartitionIndex
+			switch {
+			case named[ids.TopicPartition{Topic: topic.Name, Partition: part.PartitionIndex}] > 1:
+				to.ErrorCode = wire.ErrorInvalidRequest
+			case !knownTimestamp(part.Timestamp, version):
+				to.ErrorCode = wire.ErrorUnsupportedVersion
+			default:
+				s := &slot{gate: &l.gate}
+				s.waiter.Owner = s
+				l.expect(1) // before the call: the waiter may fire within it
+				if l.look(i, j, &s.waiter) {
+					l.waits = append(l.waits, listOffsetsWait{s, i, j})
+				} else {
+					l.expect(-1)
+				}
+			}
+		}
+	}
+}
+
+// look asks one partition and writes the answer, unless it registered w.
+func (l *listOffsetsRequest) look(i, j int, w *replication.Waiter) (waiting bool) {
+	part, to := &l.req.Topics[i].Partitions[j], &l.resp.Topics[i].Partitions[j]
+	query := replication.OffsetQuery{
+		Target:             replication.Target{Topic: l.req.Topics[i].Name, Partition: part.PartitionIndex},
+		CurrentLeaderEpoch: ids.LeaderEpoch(part.CurrentLeaderEpoch), TimestampMs: part.Timestamp,
+		ReadCommitted: l.req.IsolationLevel == readCommitted,
+	}
+	var found replication.FoundOffset
+	if l.offsets.ListOffset(&query, &found, w) {
+		return true
+	}
+	to.ErrorCode = found.Error
+	if found.Error == wire.ErrorNone {
+		to.Offset, to.Timestamp, to.LeaderEpoch = int64(found.Offset), found.TimestampMs, int32(found.LeaderEpoch)
+	}
+	return false
+}
+
+// knownTimestamp reports whether a version knows the meaning of a negative timestamp.
+func knownTimestamp(ms int64, version int16) bool {
+	switch ms {
+	case replication.MaxTimestamp:
+		return version >= 7
+	case replication.EarliestLocalTimestamp:
+		return version >= 8
+	case replication.LatestTieredTimestamp:
+		return version >= 9
+	case replication.EarliestPendingTimestamp:
+		return version >= 11
+	}
+	return ms >= replication.EarliestTimestamp
+}
+
+// Finish implements Pending. What a flush that did not end in time would have added is not seen.
+func (l *listOffsetsRequest) Finish(r *Request) Outcome {
+	l.end()
+	for _, w := range l.waits {
+		l.look(w.topic, w.partition, nil)
+	}
+	return reply(r, &l.resp)
+}
+
+// Cancel implements Pending.
+func (l *listOffsetsRequest) Cancel() { l.end() }
+
+func (l *listOffsetsRequest) end() {
+	l.settle()
+	for _, w := range l.waits {
+		w.slot.outcome(l.partitions)
+	}
+}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// Table is the dispatch table: what is served, and nothing else is advertised.
+type Table struct {
+	deps      Deps
+	entries   []Entry
+	byKey     [128]int8 // index in entries + 1; 0 is not served
+	produce   produceHandler
+	fetch     fetchHandler
+	producers producerIDs
+}
+
+// smallBody bounds requests that carry no records: 1 MiB names some ten thousand topics. Larger ones come from nobody who
+// means it, and their decoded form would be many times that.
+const smallBody = 1 << 20
+
+// NewTable makes the handlers.
+func NewTable(deps Deps) *Table {
+	t := &Table{deps: deps}
+	t.produce.init(&t.deps)
+	t.fetch.init(&t.deps)
+	t.producers.init(&t.deps)
+	large := deps.Settings.RequestMaxBytes
+	t.entries = []Entry{
+		//                                            Min Max  advertised  largest request    handler
+		{wire.ProduceKey, 3, 13, 0, large, t.produce.handle},
+		{wire.FetchKey, 4, 18, 4, 16 * smallBody, t.fetch.handle},
+		{wire.ListOffsetsKey, 1, 11, 1, 16 * smallBody, t.listOffsets},
+		{wire.MetadataKey, 0, 13, 0, 16 * smallBody, t.metadata},
+		{wire.ApiVersionsKey, 0, 4, 0, smallBody, t.apiVersions},
+		{wire.CreateTopicsKey, 2, 7, 2, 16 * smallBody, t.createTopics},
+		{wire.DeleteTopicsKey, 1, 6, 1, 16 * smallBody, t.deleteTopics},
+		{wire.InitProducerIdKey, 0, 5, 0, smallBody, t.initProducerID},
+		{wire.OffsetForLeaderEpochKey, 2, 4, 2, 16 * smallBody, t.offsetForLeaderEpoch},
+		{wire.DescribeConfigsKey, 1, 4, 1, 16 * smallBody, t.describeConfigs},
+		{wire.ListPartitionReassignmentsKey, 0, 0, 0, 16 * smallBody, t.listPartitionReassignments},
+		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},
+		{wire.DescribeTopicPartitionsKey, 0, 0, 0, 16 * smallBody, t.describeTopicPartitions},
+	}
+	for i := range t.entries {
+		t.byKey[t.entries[i].Key] = int8(i + 1)
+	}
+	return t
+}
+
+// Lookup finds the entry of an ApiKey.
+func (t *Table) Lookup(key int16) (*Entry, bool) {
+	if key < 0 || int(key) >= len(t.byKey) || t.byKey[key] == 0 {
+		return nil, false
+	}
+	return &t.entries[t.byKey[key]-1], true
+}
+
+// Close ends what the handlers keep registered with partitions between requests: fetch sessions.
+func (t *Table) Close() { t.fetch.sessions.close() }

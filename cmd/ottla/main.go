@@ -51,12 +51,32 @@ func newRoot() *cobra.Command {
 		Long:          "Ottla is a broker that speaks Apache Kafka's protocol, a client for any Kafka broker, and the tools to look into\nits files, in one binary.\n\nStart a broker:      ottla serve\nSend it a record:    echo hello | ottla produce greetings\nRead it back:        ottla consume greetings",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          runGroup,
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(nearestFlag)
 	root.AddCommand(newServe(), newTopic(), newProduce(), newConsume(), newLog(), newVersion())
 	return root
+}
+
+// newGroup is a command that only holds others.
+func newGroup(use, short string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: runGroup}
+}
+
+// runGroup shows a group's help, or names the command that an unknown one was probably meant to be.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	if near, ok := nearest(args[0], names); ok {
+		return fmt.Errorf("%s has no command %s: did you mean %s?", cmd.CommandPath(), args[0], near)
+	}
+	return fmt.Errorf("%s has no command %s; see '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
 // nearestFlag names the flag that an unknown one was probably meant to be.

@@ -96,9 +96,9 @@ func (p keyOrGivenTopic) Partition(r *kgo.Record, count int) int {
 	return p.TopicPartitioner.Partition(r, count)
 }
 
-func (p keyOrGivenTopic) OnNewBatch(r *kgo.Record) {
+func (p keyOrGivenTopic) OnNewBatch() {
 	if sticky, ok := p.TopicPartitioner.(kgo.TopicPartitionerOnNewBatch); ok {
-		sticky.OnNewBatch(r)
+		sticky.OnNewBatch()
 	}
 }
 

@@ -189,4 +189,3 @@ func settingOfVariable(name, value string) (string, any) {
 	}
 	return dotted, value
 }
-

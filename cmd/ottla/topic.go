@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,10 +15,13 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	topic := &cobra.Command{Use: "topic", Short: "Create, list, describe and delete topics", Args: cobra.NoArgs}
+	topic := newGroup("topic", "Create, list, describe and delete topics")
 	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicDelete())
 	return topic
 }
+
+// topicID is Kafka's text form of an id: base64url without padding.
+func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // withAdmin runs fn with an admin client and gives the broker as long as the flags say.
 func (f *clientFlags) withAdmin(ctx context.Context, fn func(context.Context, *kadm.Client) error) error {
@@ -95,7 +99,7 @@ func reportCreated(cmd *cobra.Command, flags *clientFlags, answers kadm.CreateTo
 		}
 		topic := createdTopic{Topic: answer.Topic, Existed: existed}
 		if !existed {
-			topic.ID, topic.Partitions, topic.ReplicationFactor = answer.ID.String(), answer.NumPartitions, answer.ReplicationFactor
+			topic.ID, topic.Partitions, topic.ReplicationFactor = topicID(answer.ID), answer.NumPartitions, answer.ReplicationFactor
 		}
 		created = append(created, topic)
 		if flags.output == outputText {
@@ -154,7 +158,7 @@ func newTopicList() *cobra.Command {
 					if topic.IsInternal && !internal {
 						continue
 					}
-					row := listedTopic{topic.Topic, topic.ID.String(), len(topic.Partitions), topic.Partitions.NumReplicas(), topic.IsInternal}
+					row := listedTopic{topic.Topic, topicID(topic.ID), len(topic.Partitions), topic.Partitions.NumReplicas(), topic.IsInternal}
 					listed = append(listed, row)
 					rows = append(rows, []string{row.Topic, fmt.Sprint(row.Partitions), fmt.Sprint(row.ReplicationFactor), row.ID})
 				}
@@ -238,7 +242,7 @@ func describeTopics(ctx context.Context, admin *kadm.Client, flags *clientFlags,
 	}
 	var described []describedTopic
 	for _, topic := range topics.Sorted() {
-		one := describedTopic{Topic: topic.Topic, ID: topic.ID.String(), Settings: map[string]string{}}
+		one := describedTopic{Topic: topic.Topic, ID: topicID(topic.ID), Settings: map[string]string{}}
 		for _, partition := range topic.Partitions.Sorted() {
 			start, _ := starts.Lookup(topic.Topic, partition.Partition)
 			end, _ := ends.Lookup(topic.Topic, partition.Partition)

@@ -1,0 +1,282 @@
+package ottla
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ottla-io/ottla/internal/admin"
+	"github.com/ottla-io/ottla/internal/api"
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/controller"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/server"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/transport"
+	"github.com/ottla-io/ottla/internal/vfs"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// listenerName is the one listener's, as Kafka names it.
+const listenerName = "PLAINTEXT"
+
+// Broker is one running broker.
+type Broker struct {
+	config     Config
+	settings   settings
+	doors      doors
+	logger     *slog.Logger
+	store      *storage.Store
+	cluster    *cluster
+	runtime    *machine.Runtime[*controller.Controller]
+	controller *controllerGate
+	table      *api.Table
+	server     *server.Server
+	admin      *admin.Server
+	addr       string
+	adminAddr  string
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// doors are what connects the broker to the machine that it runs on.
+type doors struct {
+	env     run.Env
+	disk    vfs.FS
+	network transport.Network
+}
+
+// Start runs a broker until Close. It returns when clients can connect, or with one sentence that says why it cannot run.
+func Start(config Config) (*Broker, error) {
+	settings, err := config.resolve()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{config: config, settings: settings, logger: config.Logger, doors: doors{env: run.OS(), disk: vfs.OS(), network: transport.OS()}}
+	if config.InMemory {
+		var seed [8]byte
+		b.doors.env.Random(seed[:])
+		b.doors.disk = vfs.NewMem(uint64(seed[0])<<8 | uint64(seed[1]))
+	}
+	if b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
+	for _, setting := range settings.inert {
+		b.logger.Warn("this setting means something to Kafka and nothing here", "setting", setting.Name)
+	}
+	if err := b.start(); err != nil {
+		b.abandon()
+		return nil, err
+	}
+	return b, nil
+}
+
+// start builds the broker from the disk up; each step needs the ones before it.
+func (b *Broker) start() error {
+	if err := b.openStorage(); err != nil {
+		return err
+	}
+	// The port is bound before the metadata says where clients find us, and served when all is ready.
+	if err := b.openServer(); err != nil {
+		return err
+	}
+	if err := b.startController(); err != nil {
+		return err
+	}
+	if err := b.cluster.quarantineStrays(); err != nil {
+		return fmt.Errorf("set aside partitions that the metadata does not know: %w", err)
+	}
+	if err := b.startAdmin(); err != nil {
+		return err
+	}
+	return b.server.Serve()
+}
+
+func (b *Broker) openStorage() error {
+	s := b.settings.broker
+	store, err := storage.Open(storage.Config{
+		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, NodeID: ids.BrokerID(b.config.NodeID),
+		FlushLingerMs: s.FlushLingerMs, RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
+		ReserveBytes: reserveBytes(b.doors.disk, b.settings.dirs), Events: storageEvents(b.logger),
+	})
+	if err != nil {
+		return err
+	}
+	b.store = store
+	partitions := replication.New(replication.Config{
+		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.logger),
+	})
+	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), static: b.settings.static, partitions: partitions, store: store, logger: b.logger}
+	return nil
+}
+
+// reserveBytes is what is kept of a disk so that metadata can be written, and topics deleted, when it is full: 2 %, at most 64 MiB.
+func reserveBytes(disk vfs.FS, dirs []string) int64 {
+	const most = 64 << 20
+	reserve := int64(most)
+	for _, dir := range dirs {
+		if total, _, err := disk.Space(dir); err == nil {
+			reserve = min(reserve, total/50)
+		}
+	}
+	return reserve
+}
+
+func (b *Broker) openServer() error {
+	s := b.settings.broker
+	// The gate is empty until startController fills it; no request is read before Serve.
+	b.controller = &controllerGate{self: ids.BrokerID(b.config.NodeID)}
+	b.table = api.NewTable(api.Deps{
+		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Controller: b.controller,
+		Cluster: b.cluster, Settings: b.apiSettings(),
+	})
+	b.server = server.New(server.Config{
+		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger),
+		Limits: server.Limits{
+			RequestMaxBytes: int(s.RequestMaxBytes), ReplyBytesPerConnection: int(s.ConnectionReplyBytes), FirstRequestTime: time.Duration(s.UnauthenticatedMaxMs) * time.Millisecond,
+			IdleTime: time.Duration(s.ConnectionMaxIdleMs) * time.Millisecond, RequestsInFlight: s.ConnectionMaxRequests,
+			MemoryBytes: s.ServerMemoryBytes, Connections: s.MaxConnections, ConnectionsPerIP: s.MaxConnectionsPerIP,
+		},
+	})
+	addr, err := b.server.Listen(listenerName, b.settings.listen)
+	if err != nil {
+		return err
+	}
+	b.addr = addr
+	if !server.IsLoopback(addr) {
+		b.logger.Warn("listening without authentication or encryption beyond this machine: whoever reaches the port may do everything", "listen", addr)
+	}
+	return nil
+}
+
+func (b *Broker) startController() error {
+	self := ids.BrokerID(b.config.NodeID)
+	log, epoch, err := openMetadataLog(b.doors.env, b.store, self)
+	if err != nil {
+		return err
+	}
+	s := b.settings.broker
+	clusterID := b.store.ClusterID()
+	b.runtime, err = machine.Start(machine.Config[*controller.Controller]{
+		Name: metadataTopic + "-0", Env: b.doors.env, Log: log, Epoch: epoch,
+		New: func() *controller.Controller {
+			return controller.New(controller.Config{ClusterID: clusterID, NodeID: self, Static: b.settings.static, Random: b.doors.env.Random})
+		},
+		Committed: func(c *controller.Controller) { b.cluster.follow(c.Image()) },
+		Snapshots: snapshotStore{fs: b.doors.disk, dir: b.metadataDir(log)}, SnapshotBytes: s.SnapshotMaxBytes, SnapshotMs: s.SnapshotMaxMs,
+		Events: machineEvents(b.logger),
+	})
+	if err != nil {
+		return err
+	}
+	b.controller.runtime = b.runtime
+	return b.controller.register(b.registration(clusterID))
+}
+
+// metadataDir is the directory of the metadata log's files.
+func (b *Broker) metadataDir(log *metadataLog) string {
+	for _, dir := range b.store.Directories() {
+		if dir.ID == log.log.Directory() {
+			return dir.Path + "/" + log.log.Topic().String()
+		}
+	}
+	panic("the metadata log lies in a directory that the store does not have")
+}
+
+func (b *Broker) apiSettings() api.Settings {
+	s := b.settings.broker
+	settings := api.Settings{
+		NodeID: ids.BrokerID(b.config.NodeID), ClusterID: b.store.ClusterID(), Static: b.settings.static,
+		RequestMaxBytes: s.RequestMaxBytes, FetchMaxBytes: s.FetchMaxBytes, FetchSessionSlots: s.FetchSessionSlots,
+		DescribePartitionsLimit: s.DescribePartitionsLimit, AutoCreateTopics: s.AutoCreateTopics, DeleteTopics: s.DeleteTopics,
+	}
+	if b.settings.adHost != "" {
+		settings.Advertised = map[string]api.Address{listenerName: {Host: b.settings.adHost, Port: b.settings.adPort}}
+	}
+	return settings
+}
+
+// registration describes this incarnation: where it listens, what it supports, which directories it has.
+func (b *Broker) registration(clusterID string) *wire.BrokerRegistrationRequest {
+	req := new(wire.BrokerRegistrationRequest)
+	req.Default()
+	req.BrokerId, req.ClusterId = b.config.NodeID, clusterID
+	b.doors.env.Random(req.IncarnationId[:])
+	host, port := b.settings.adHost, b.settings.adPort
+	if host == "" {
+		listenHost, listenPort, err := splitHostPort(b.addr)
+		if err == nil {
+			host, port = listenHost, listenPort
+		}
+	}
+	req.Listeners = []wire.BrokerRegistrationRequestListener{{Name: listenerName, Host: host, Port: uint16(port)}}
+	req.Features = []wire.BrokerRegistrationRequestFeature{{Name: controller.MetadataVersionFeature, MinSupportedVersion: controller.MetadataVersion, MaxSupportedVersion: controller.MetadataVersion}}
+	if b.settings.broker.Rack != "" {
+		req.Rack = wire.SomeString(b.settings.broker.Rack)
+	}
+	for _, dir := range b.store.Directories() {
+		req.LogDirs = append(req.LogDirs, wire.UUID(dir.ID))
+	}
+	return req
+}
+
+// Addr is HOST:PORT where Kafka clients reach the broker.
+func (b *Broker) Addr() string { return b.addr }
+
+// AdminAddr is HOST:PORT of metrics, health and profiles; empty if Config.Admin was.
+func (b *Broker) AdminAddr() string { return b.adminAddr }
+
+// ClusterID is the cluster's id, made when the data directory was first used.
+func (b *Broker) ClusterID() string { return b.store.ClusterID() }
+
+// Close drains and stops the broker: it accepts nothing new, lets the replies that are on their way leave until ctx ends, writes what makes
+// the next start quick, and waits for all that it started. A second call returns the first one's error.
+func (b *Broker) Close(ctx context.Context) error {
+	b.closeOnce.Do(func() { b.closeErr = b.close(ctx) })
+	return b.closeErr
+}
+
+func (b *Broker) close(ctx context.Context) error {
+	limit := time.Duration(b.settings.broker.DrainTimeoutMs) * time.Millisecond
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, deadline.Sub(b.doors.env.Now()))
+	}
+	if !b.server.Drain(limit) {
+		b.logger.Warn("some replies were not sent before the drain timeout; their clients will retry", "timeout", limit)
+	}
+	return b.stop()
+}
+
+// stop ends everything that start began, last first. Parts that were not begun are nil.
+func (b *Broker) stop() error {
+	var failed []error
+	if b.server != nil {
+		failed = append(failed, b.server.Close())
+	}
+	if b.table != nil {
+		b.table.Close()
+	}
+	if b.admin != nil {
+		failed = append(failed, b.admin.Close(adminCloseTime))
+	}
+	if b.runtime != nil {
+		b.runtime.Close()
+	}
+	if b.store != nil {
+		failed = append(failed, b.store.Close())
+	}
+	return errors.Join(failed...)
+}
+
+// abandon stops a broker that could not start; the reason why is what the caller needs to hear.
+func (b *Broker) abandon() {
+	if err := b.stop(); err != nil {
+		b.logger.Warn("stopping after a failed start", "error", err)
+	}
+}

@@ -1,0 +1,126 @@
+package ottla
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/ottla-io/ottla/internal/config"
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
+	"github.com/ottla-io/ottla/internal/partition"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/storage"
+)
+
+// cluster follows the committed metadata: it hands each change to the data plane, and then shows the new image to
+// requests, so that a topic that Metadata names can be produced to. Only the controller's goroutine (Start's, before it
+// runs) calls follow.
+type cluster struct {
+	self       ids.BrokerID
+	static     map[string]string // broker settings of this process
+	partitions *replication.Manager
+	store      *storage.Store
+	logger     *slog.Logger
+	image      atomic.Pointer[metadata.Image]
+}
+
+// Image implements api.Cluster.
+func (c *cluster) Image() *metadata.Image { return c.image.Load() }
+
+// layers are where a topic's settings come from; topic "" gives the broker's own.
+func (c *cluster) layers(image *metadata.Image, topic string) *config.Layers {
+	layers := &config.Layers{
+		Static:               c.static,
+		DynamicBroker:        image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker, Name: strconv.Itoa(int(c.self))}),
+		DynamicDefaultBroker: image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker}),
+	}
+	if topic != "" {
+		layers.Topic = image.TopicConfig(topic)
+	}
+	return layers
+}
+
+func (c *cluster) topicSettings(image *metadata.Image, topic string) *replication.TopicSettings {
+	return topicSettings(topic, c.layers(image, topic).TopicConfig())
+}
+
+// follow takes over an image. What cannot be done for one partition is logged and leaves the others alone: the partition answers
+// KAFKA_STORAGE_ERROR.
+func (c *cluster) follow(image *metadata.Image) {
+	before := c.image.Load()
+	if before == nil {
+		before = metadata.Empty()
+	}
+	delta := metadata.Between(before, image)
+	for _, topic := range delta.Deleted {
+		if err := c.partitions.Remove(topic.ID); err != nil {
+			c.logger.Error("a deleted topic's log could not be removed: it takes space until the next start", "topic", topic.Name, "topicId", topic.ID, "error", err)
+		}
+	}
+	for _, topic := range delta.Created {
+		c.assign(image, topic, nil)
+	}
+	for _, change := range delta.Changed {
+		c.assign(image, change.After, change.Partitions)
+	}
+	c.configure(image, delta)
+	c.image.Store(image)
+}
+
+// assign hands over the partitions of a topic that have a replica here: those numbered, or all if numbers is nil.
+func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers []int32) {
+	settings := c.topicSettings(image, topic.Name)
+	for n := range topic.Partitions {
+		p := &topic.Partitions[n]
+		if !slices.Contains(p.Replicas, c.self) || (numbers != nil && !slices.Contains(numbers, int32(n))) {
+			continue
+		}
+		state := partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR}
+		tp := ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}
+		if err := c.partitions.Assign(tp, topic.ID, state, settings); err != nil {
+			c.logger.Error("a partition cannot be served", "partition", tp, "error", err)
+		}
+	}
+}
+
+// configure hands over changed topic settings. A change of the broker's own may reach every topic.
+func (c *cluster) configure(image *metadata.Image, delta *metadata.Delta) {
+	every := false
+	for _, resource := range delta.Configs {
+		switch resource.Type {
+		case metadata.ResourceTopic:
+			c.partitions.Configure(resource.Name, c.topicSettings(image, resource.Name))
+		case metadata.ResourceBroker:
+			every = true
+		}
+	}
+	if every {
+		for _, topic := range image.Topics() {
+			c.partitions.Configure(topic.Name, c.topicSettings(image, topic.Name))
+		}
+	}
+}
+
+// quarantineStrays sets aside what lies on disk and the metadata does not know: never deleted, since the metadata may be what is
+// wrong. It must be called with the whole metadata replayed and its partitions opened.
+func (c *cluster) quarantineStrays() error {
+	image := c.image.Load()
+	var failed []error
+	for _, found := range c.store.Found() {
+		if found.Topic.Topic == metadataTopic {
+			continue
+		}
+		topic, ok := image.TopicByID(found.ID)
+		if ok && topic.Name == found.Topic.Topic && int(found.Topic.Partition) < len(topic.Partitions) &&
+			slices.Contains(topic.Partitions[found.Topic.Partition].Replicas, c.self) {
+			continue // known, and refused when it was opened: it stays where the operator was told it is
+		}
+		if err := c.store.Quarantine(found.Topic); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,76 @@
+package ottla
+
+import (
+	"fmt"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/controller"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// controllerGate submits requests to the controller's machine and is what api and this broker know of it. On one node it is the
+// machine itself; with a quorum it will send to whoever leads it.
+type controllerGate struct {
+	runtime *machine.Runtime[*controller.Controller]
+	self    ids.BrokerID
+	epoch   ids.BrokerEpoch // of this broker's registration
+}
+
+// CreateTopics implements api.Controller.
+func (g *controllerGate) CreateTopics(req *wire.CreateTopicsRequest, done func(*wire.CreateTopicsResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.CreateTopicsResponse) {
+		return c.CreateTopics(req, at)
+	}, func(resp *wire.CreateTopicsResponse, err error) {
+		if err != nil {
+			resp = controller.FailCreateTopics(req, controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
+// DeleteTopics implements api.Controller.
+func (g *controllerGate) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
+		return c.DeleteTopics(req, at)
+	}, func(resp *wire.DeleteTopicsResponse, err error) {
+		if err != nil {
+			resp = controller.FailDeleteTopics(req, controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
+// AllocateProducerIDs implements api.Controller.
+func (g *controllerGate) AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode)) {
+	req := &wire.AllocateProducerIdsRequest{BrokerId: int32(g.self), BrokerEpoch: int64(g.epoch)}
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.AllocateProducerIdsResponse) {
+		return c.AllocateProducerIDs(req, at)
+	}, func(resp *wire.AllocateProducerIdsResponse, err error) {
+		if err != nil {
+			done(0, 0, controller.ErrorCode(err))
+			return
+		}
+		done(ids.ProducerID(resp.ProducerIdStart), resp.ProducerIdLen, resp.ErrorCode)
+	})
+}
+
+// register makes this incarnation known; it leads its partitions in a new leader epoch from then on.
+func (g *controllerGate) register(req *wire.BrokerRegistrationRequest) error {
+	if _, err := machine.Do(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, struct{}) {
+		return c.Bootstrap(at), struct{}{}
+	}); err != nil {
+		return fmt.Errorf("write the first metadata records: %w", err)
+	}
+	resp, err := machine.Do(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.BrokerRegistrationResponse) {
+		return c.RegisterBroker(req, at)
+	})
+	if err != nil {
+		return fmt.Errorf("register broker %d: %w", req.BrokerId, err)
+	}
+	if resp.ErrorCode != wire.ErrorNone {
+		return fmt.Errorf("register broker %d: the controller answered %s", req.BrokerId, resp.ErrorCode.Name())
+	}
+	g.epoch = ids.BrokerEpoch(resp.BrokerEpoch)
+	return nil
+}

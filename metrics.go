@@ -1,0 +1,80 @@
+package ottla
+
+import (
+	"github.com/ottla-io/ottla/internal/admin"
+	"github.com/ottla-io/ottla/internal/server"
+)
+
+// metrics turns the rooms' counters into samples when somebody scrapes: nothing is counted twice, and nothing costs while idle.
+func (b *Broker) metrics(emit func(admin.Sample)) {
+	gauge := func(name, help string, value float64, labels ...admin.Label) {
+		emit(admin.Sample{Name: "ottla_" + name, Help: help, Kind: admin.Gauge, Labels: labels, Value: value})
+	}
+	total := func(name, help string, value float64, labels ...admin.Label) {
+		emit(admin.Sample{Name: "ottla_" + name, Help: help, Kind: admin.Counter, Labels: labels, Value: value})
+	}
+	image := b.cluster.Image()
+	gauge("info", "Always 1; the labels say what runs.", 1,
+		admin.Label{Name: "version", Value: b.config.Version}, admin.Label{Name: "cluster_id", Value: b.ClusterID()}, admin.Label{Name: "node_id", Value: b.nodeIDText()})
+	gauge("brokers", "Registered brokers.", float64(len(image.Brokers())))
+	gauge("topics", "Topics in the cluster.", float64(image.TopicCount()))
+	gauge("metadata_end_offset", "End offset of the metadata that this broker has applied.", float64(image.End()))
+	held, led, offline := b.cluster.partitions.Partitions()
+	gauge("partitions", "Partition replicas that this broker holds.", float64(held))
+	gauge("partition_leaders", "Partitions that this broker leads.", float64(led))
+	gauge("partitions_offline", "Partition replicas that cannot be served: corrupt, or on a failed directory.", float64(offline))
+	counters := b.cluster.partitions.Counters()
+	total("produced_bytes_total", "Bytes of record batches appended for producers.", float64(counters.BytesIn))
+	total("produced_records_total", "Records appended for producers.", float64(counters.RecordsIn))
+	total("produced_batches_total", "Record batches appended for producers.", float64(counters.BatchesIn))
+	total("produced_duplicate_batches_total", "Batches that an idempotent producer had sent before.", float64(counters.Duplicates))
+	total("fetched_bytes_total", "Bytes of record batches handed to consumers.", float64(counters.BytesOut))
+	usable, low := b.store.Usable()
+	gauge("disk_usable_bytes", "Bytes left on the fullest data directory's file system.", float64(usable))
+	gauge("disk_low", "1 while produce is refused because a disk is nearly full.", number(low))
+	gauge("log_files_open", "Log files that are open now.", float64(b.store.OpenFiles()))
+	for _, dir := range b.store.Directories() {
+		gauge("log_directory_offline", "1 for a data directory that failed.", number(dir.Offline != nil), admin.Label{Name: "directory", Value: dir.Path})
+	}
+	b.serverMetrics(gauge, total, emit)
+}
+
+func (b *Broker) serverMetrics(gauge, total func(name, help string, value float64, labels ...admin.Label), emit func(admin.Sample)) {
+	stats := b.server.Stats()
+	gauge("connections", "Open client connections.", float64(stats.Open))
+	total("connections_accepted_total", "Client connections accepted.", float64(stats.Accepted))
+	for reason, n := range stats.Closed {
+		total("connections_closed_total", "Client connections ended or refused, by reason.", float64(n), admin.Label{Name: "reason", Value: reason.String()})
+	}
+	total("received_bytes_total", "Bytes read from client sockets.", float64(stats.BytesIn))
+	total("sent_bytes_total", "Bytes written to client sockets.", float64(stats.BytesOut))
+	gauge("buffer_bytes", "Memory in read buffers and waiting replies.", float64(stats.MemoryUsed))
+	for i := range stats.APIs {
+		api := &stats.APIs[i]
+		label := admin.Label{Name: "api", Value: api.Name}
+		total("requests_total", "Requests handled.", float64(api.Requests), label)
+		total("request_waits_total", "Replies that waited for a watermark, a commit or a timer.", float64(api.Waits), label)
+		total("request_local_seconds_total", "Time of replies that did not wait, from read to ready.", api.Local.Seconds(), label)
+		total("request_wait_seconds_total", "Time of replies that waited, from read to ready.", api.Remote.Seconds(), label)
+		total("request_send_seconds_total", "Time of replies from ready to handed to the kernel.", api.Send.Seconds(), label)
+		emit(latencySample(api, label))
+	}
+}
+
+// latencySample turns the power-of-two buckets of microseconds into a histogram of seconds.
+func latencySample(api *server.APIStats, label admin.Label) admin.Sample {
+	sample := admin.Sample{Name: "ottla_request_seconds", Help: "Time from a request read to its reply handed to the kernel.", Kind: admin.Histogram,
+		Labels: []admin.Label{label}, Value: (api.Local + api.Remote + api.Send).Seconds()}
+	for i := range server.LatencyBuckets - 1 {
+		sample.Bounds = append(sample.Bounds, float64(uint64(1)<<i)/1e6)
+	}
+	sample.Counts = append(sample.Counts, api.Latency[:]...)
+	return sample
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

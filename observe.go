@@ -1,0 +1,100 @@
+package ottla
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/server"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// slowFlush is how long one group commit may take before the log says that the disk is slow.
+const slowFlush = time.Second
+
+func storageEvents(logger *slog.Logger) storage.Events {
+	return storage.Events{
+		SegmentRolled: func(tp ids.TopicPartition, base ids.Offset) {
+			logger.Debug("segment rolled", "partition", tp, "base", base)
+		},
+		FlushRound: func(dir string, took time.Duration, logs, files int) {
+			if took >= slowFlush {
+				logger.Warn("the disk is slow: one flush took long, and acks=all waited for it", "directory", dir, "took", took, "logs", logs, "files", files)
+			}
+		},
+		Recovered: func(r storage.Recovery) {
+			level := slog.LevelInfo
+			if r.ValidAfterCut {
+				level = slog.LevelWarn
+			}
+			logger.Log(context.Background(), level, "partition recovered after an unclean stop", "partition", r.Log, "scannedBytes", r.ScannedBytes,
+				"cutBytes", r.CutBytes, "cutOffset", r.CutOffset, "validAfterCut", r.ValidAfterCut, "logEnd", r.LogEnd, "took", r.Took)
+		},
+		Corrupt: func(err *storage.CorruptError) {
+			logger.Error("a partition's durable bytes are damaged: it is not served and not changed", "error", err)
+		},
+		DirectoryOffline: func(dir string, err error, marked bool) {
+			logger.Error("a data directory failed and is offline until the next start; nothing that was acknowledged depends on what it could not write",
+				"directory", dir, "error", err, "durableBoundsRecorded", marked)
+		},
+		RetentionDeleted: func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset) {
+			logger.Info("retention deleted segments", "partition", tp, "segments", segments, "bytes", bytes, "logStart", logStart)
+		},
+		Quarantined: func(from, to, why string) {
+			logger.Warn("a directory was set aside", "from", from, "to", to, "why", why)
+		},
+		LowSpace: func(dir string, low bool, usable int64) {
+			if low {
+				logger.Error("the disk is nearly full: produce is refused; delete topics or lower retention", "directory", dir, "usableBytes", usable)
+			} else {
+				logger.Info("the disk has room again", "directory", dir, "usableBytes", usable)
+			}
+		},
+		Problem: func(what string, err error) { logger.Warn(what, "error", err) },
+	}
+}
+
+func replicationEvents(logger *slog.Logger) replication.Events {
+	return replication.Events{
+		StorageError: func(tp ids.TopicPartition, err error) {
+			logger.Error("a partition answered KAFKA_STORAGE_ERROR", "partition", tp, "error", err)
+		},
+		Refused: func(tp ids.TopicPartition, code wire.ErrorCode) {
+			logger.Debug("a produce was refused", "partition", tp, "code", code.Name())
+		},
+	}
+}
+
+func machineEvents(logger *slog.Logger) machine.Events {
+	return machine.Events{
+		Loaded: func(from machine.SnapshotID, batches int, end ids.Offset) {
+			logger.Debug("metadata loaded", "snapshotEnd", from.End, "batches", batches, "end", end)
+		},
+		SnapshotBad: func(id machine.SnapshotID, err error) {
+			logger.Warn("a metadata snapshot cannot be read; an older one is tried", "snapshot", id.FileName(), "error", err)
+		},
+		SnapshotStored: func(id machine.SnapshotID) { logger.Debug("metadata snapshot stored", "snapshot", id.FileName()) },
+		SnapshotFailed: func(id machine.SnapshotID, err error) {
+			logger.Error("a metadata snapshot could not be stored; the log stays whole, and the next one is tried in time", "snapshot", id.FileName(), "error", err)
+		},
+		Dropped: func(err error) {
+			logger.Error("the metadata log failed: changes of topics are refused until it works again", "error", err)
+		},
+	}
+}
+
+func serverEvents(logger *slog.Logger) server.Events {
+	return server.Events{
+		ConnectionClosed: func(c server.Closed) {
+			logger.Warn("connection closed", "reason", c.Reason, "error", c.Err, "client", c.RemoteHost, "listener", c.Listener,
+				"connection", c.ID, "software", c.SoftwareName, "softwareVersion", c.SoftwareVersion, "alsoSuppressed", c.Suppressed)
+		},
+		AcceptFailed: func(listener string, err error) {
+			logger.Error("cannot accept connections; trying again", "listener", listener, "error", err)
+		},
+	}
+}

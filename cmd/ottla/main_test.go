@@ -179,6 +179,13 @@ func TestErrorsSayWhatWhyAndWhatNext(t *testing.T) {
 	}
 }
 
+func TestUnknownVariableIsNamed(t *testing.T) {
+	t.Setenv("OTTLA_LOG_RETENTION_HOUR", "1")
+	if r := ottlaRuns(t, "", "serve", "--data", t.TempDir()); r.code != 1 || !strings.Contains(r.stderr, "OTTLA_LOG_RETENTION_HOUR") {
+		t.Fatalf("%+v", r)
+	}
+}
+
 func TestServeRunsUntilItIsTold(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

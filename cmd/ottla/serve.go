@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -97,6 +98,9 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (ottla.Config, error) {
 	if err := merged.Load(variables, nil); err != nil {
 		return ottla.Config{}, fmt.Errorf("read OTTLA_* variables: %w", err)
 	}
+	if err := checkVariables(); err != nil {
+		return ottla.Config{}, err
+	}
 	settings := map[string]string{}
 	for key, value := range merged.All() {
 		settings[key] = strings.Trim(fmt.Sprint(value), "[]")
@@ -166,6 +170,25 @@ func loadFile(into *koanf.Koanf, path string) error {
 	for key, value := range flat {
 		if err := into.Set(key, value); err != nil {
 			return fmt.Errorf("config file %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// checkVariables names a variable that means nothing: a mistyped setting must not be lost in silence.
+func checkVariables() error {
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "OTTLA_") {
+			continue
+		}
+		key, _ := settingOfVariable(name, "")
+		switch key {
+		case "", "data", "listen", "advertise", "admin", "node-id", "log-level":
+			continue
+		}
+		if !ottla.KnownSetting(key) {
+			return fmt.Errorf("variable %s: no setting is called %s; unset it, or see docs/settings.md for the names", name, key)
 		}
 	}
 	return nil

@@ -115,7 +115,7 @@ func (s *Server) Listen(address string) (string, error) {
 		bound.Close()
 		return "", fmt.Errorf("admin address %s can be reached from other machines and nothing there is authenticated: use 127.0.0.1", address)
 	}
-	listener := &boundedListener{Listener: transport.StdListener(bound)}
+	listener := transport.StdListener(&boundedListener{Listener: bound})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -165,13 +165,13 @@ func (w lineWriter) Write(p []byte) (int, error) {
 // boundedListener refuses connections while connectionsMax are open, so that this door cannot take the file descriptors
 // of the other.
 type boundedListener struct {
-	net.Listener
+	transport.Listener
 
 	mu   sync.Mutex
 	open int
 }
 
-func (l *boundedListener) Accept() (net.Conn, error) {
+func (l *boundedListener) Accept() (transport.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -191,7 +191,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 }
 
 type boundedConn struct {
-	net.Conn
+	transport.Conn
 	listener *boundedListener
 	once     sync.Once
 }

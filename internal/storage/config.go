@@ -59,8 +59,16 @@ func (c LogConfig) withDefaults() LogConfig {
 	if c.SegmentIndexBytes <= 0 {
 		c.SegmentIndexBytes = d.SegmentIndexBytes
 	}
+	if c.FlushMs >= longestMs {
+		c.FlushMs = 0
+	}
+	c.SegmentMs, c.RetentionMs = min(c.SegmentMs, longestMs), min(c.RetentionMs, longestMs)
+	c.SegmentJitterMs, c.FileDeleteDelayMs = min(c.SegmentJitterMs, longestMs), min(c.FileDeleteDelayMs, longestMs)
 	return c
 }
+
+// longestMs is about 278 years: Kafka's Long.MAX_VALUE means never, and would overflow when a clock is added to it.
+const longestMs = int64(1) << 43
 
 // Config is what a Store needs. Zero values of the numbers mean the default in the comment.
 type Config struct {

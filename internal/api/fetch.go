@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -50,6 +51,7 @@ type fetchRequest struct {
 	entries []*fetchEntry // of own: the first used ones
 	used    int
 	full    bool // every partition is answered, not only those with something to tell
+	byID    bool // topics are named by id
 
 	minBytes, maxBytes int
 	anyByte            bool // see fetchEntry.Fired
@@ -95,7 +97,7 @@ func (h *fetchHandler) handle(r *Request) Outcome {
 // begin resolves the session (KIP-227).
 func (f *fetchRequest) begin(r *Request) wire.ErrorCode {
 	req, sessions, byID := &f.req, &f.handler.sessions, r.Version >= 13
-	f.session, f.full = nil, true
+	f.session, f.full, f.byID = nil, true, byID
 	if epoch := req.SessionEpoch; epoch != initialSessionEpoch && epoch != finalSessionEpoch {
 		session, code := sessions.resume(req.SessionId, epoch, byID)
 		if code != wire.ErrorNone {
@@ -167,7 +169,7 @@ func (f *fetchRequest) look() (enough bool) {
 		e.query.MaxBytes = max(min(int(e.maxBytes), left), 0)
 		e.query.WholeFirst = found == 0
 		e.query.ReadCommitted = f.req.IsolationLevel == readCommitted
-		f.handler.deps.Partitions.Fetch(&e.query, &res.Fetched)
+		f.fetch(e, &res.Fetched)
 		if res.Region != nil {
 			found += res.Region.Size()
 			left -= res.Region.Size()
@@ -175,6 +177,16 @@ func (f *fetchRequest) look() (enough bool) {
 		urgent = urgent || res.Error != wire.ErrorNone || res.DivergingEnd >= 0
 	}
 	return urgent || found >= f.minBytes
+}
+
+func (f *fetchRequest) fetch(e *fetchEntry, res *replication.Fetched) {
+	if f.byID && e.query.TopicID.IsZero() {
+		// To the data plane, a zero id means that the name decides.
+		*res = replication.Fetched{Error: wire.ErrorUnknownTopicID, HighWatermark: -1, LastStable: -1, LogStart: -1, DivergingEpoch: ids.NoLeaderEpoch,
+			DivergingEnd: -1, Aborted: res.Aborted[:0], Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
+		return
+	}
+	f.handler.deps.Partitions.Fetch(&e.query, res)
 }
 
 func (f *fetchRequest) nextResult(e *fetchEntry) *fetchResult {

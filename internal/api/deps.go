@@ -18,10 +18,10 @@ type Partitions interface {
 	Produce(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) (waiting bool)
 	// Fetch looks at one partition.
 	Fetch(q *replication.FetchQuery, res *replication.Fetched)
-	// Watch registers w to be fired when the partition's high watermark or log start differs from seen, or when a Fetch
-	// of it would now be answered with another error than before (leadership, epoch, deletion, storage). It asks for a
-	// flush, as somebody waits now. It returns false, without registering, if that is already so, or if the partition is
-	// not led here.
+	// Watch registers w to be fired when the partition's high watermark differs from seen, or when a Fetch of it would now
+	// be answered with another error than before (leadership, epoch, deletion, storage). It asks for a flush, as somebody
+	// waits now. It returns false, without registering, if that is already so, if the log start differs from seen, or if
+	// the partition is not led here.
 	Watch(target *replication.Target, seen replication.Seen, w *replication.Waiter) bool
 	// Unwatch takes back a registration (also Produce's and ListOffset's) and reports whether it did; false means that w
 	// has been fired, or is about to be.

@@ -40,7 +40,7 @@ type Waiter struct {
 type waiterLinks struct {
 	partition  *Partition
 	need       ids.Offset // fires when highWatermark ≥ need
-	poll       bool       // a long poll: a moved log start fires it too
+	poll       bool       // a long poll: appends are flushed at once for it
 	linked     bool
 	prev, next *Waiter
 }

@@ -91,11 +91,6 @@ func (l *waiters) advance(highWatermark ids.Offset) {
 	l.fire(highWatermark, wire.ErrorNone, func(w *Waiter) bool { return w.links.need <= highWatermark })
 }
 
-// pollAgain fires the long polls: something other than the watermark changed that they must see.
-func (l *waiters) pollAgain(highWatermark ids.Offset) {
-	l.fire(highWatermark, wire.ErrorNone, func(w *Waiter) bool { return w.links.poll })
-}
-
 // fail fires all.
 func (l *waiters) fail(highWatermark ids.Offset, code wire.ErrorCode) {
 	l.fire(highWatermark, code, func(*Waiter) bool { return true })

@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+CRASH_POINTS ?= 60000
 TOOL    := go tool -modfile=tools/go.mod
 GOFILES := $(shell git ls-files '*.go' 2>/dev/null)
 
@@ -44,10 +45,11 @@ platforms: build
 	GOOS=linux GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 	GOOS=darwin GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 
-## unit       go test -race of this module
+## unit       go test -race of this module, then a crash after every disk operation of many random scripts
 .PHONY: unit
 unit:
 	go test -race -timeout 20m ./...
+	OTTLA_CRASH_POINTS=$(CRASH_POINTS) go test -count=1 -timeout 20m -run 'Crash' ./internal/storage
 
 ## foreign    the test module: clients that we did not write, kill -9, power cuts, the short benchmark
 .PHONY: foreign

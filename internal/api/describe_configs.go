@@ -128,6 +128,7 @@ func (c *configDescriber) entry(from *config.Entry) wire.DescribeConfigsResponse
 	to.Default()
 	to.Name, to.ReadOnly, to.IsSensitive = from.Name, from.ReadOnly(), from.Sensitive
 	to.Value = wire.NullString{Value: from.Value, Valid: !from.ValueNull}
+	to.Documentation = wire.NullString{}
 	to.ConfigSource, to.ConfigType = int8(from.Source), int8(from.Type)
 	if c.synonyms {
 		for _, s := range from.Synonyms {

@@ -18,6 +18,7 @@ func (t *Table) listPartitionReassignments(r *Request) Outcome {
 		return hangup(r, err)
 	}
 	resp.Default()
+	resp.ErrorMessage = wire.NullString{}
 	image := t.deps.Cluster.Image()
 	if req.Topics == nil {
 		for _, topic := range image.Topics() {

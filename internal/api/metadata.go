@@ -72,7 +72,7 @@ func (m *metadataRequest) refuse(version int16) (*wire.MetadataResponse, bool) {
 func newTopicAnswer(code wire.ErrorCode) wire.MetadataResponseTopic {
 	var answer wire.MetadataResponseTopic
 	answer.Default()
-	answer.ErrorCode = code
+	answer.Name, answer.ErrorCode = wire.NullString{}, code
 	return answer
 }
 

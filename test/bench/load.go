@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/test/broker"
+	"golang.org/x/sys/unix"
 )
 
 // load is what a generator did: requests acknowledged, payload, the time it took, and the latency of each request where it was asked for.
@@ -176,10 +177,11 @@ func roundTripsOf(addr string, r *request, g *gate, stop *atomic.Bool, perSecond
 	return done, nil
 }
 
-// waitUntil sleeps to just before t and spins the rest: a timer alone is late by more than a request takes.
+// waitUntil sleeps in the kernel to just before t and spins the rest. Go's own timers are no use here: an idle runtime waits in whole milliseconds.
 func waitUntil(t time.Time) {
-	if d := time.Until(t) - 300*time.Microsecond; d > 0 {
-		time.Sleep(d)
+	if d := time.Until(t) - 200*time.Microsecond; d > 0 {
+		ts := unix.NsecToTimespec(d.Nanoseconds())
+		_ = unix.Nanosleep(&ts, nil)
 	}
 	for time.Now().Before(t) {
 		runtime.Gosched()

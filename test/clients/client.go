@@ -70,6 +70,7 @@ type Description struct {
 // Traits are the limits of a client that the suite must respect; the zero value is a client that can do everything.
 type Traits struct {
 	Codecs         []string
+	Librdkafka     bool // is librdkafka inside
 	NoIdempotence  bool // has no idempotent producer
 	NoTimestamps   bool // writes records with its own clock only
 	NoNullHeaders  bool // cannot write or read a header with a null value

@@ -14,6 +14,8 @@ import (
 
 	"github.com/ottla-io/ottla/test/broker"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // One broker serves all tests that do not kill it.
@@ -201,7 +203,12 @@ func produceAndRead(t *testing.T, client Client, codec string, idempotent bool) 
 		}
 		wantRecords(t, fmt.Sprintf("franz-go reads partition %d", p), stored, own[p])
 	}
-	middle := checkBatches(t, ctx, topic, codec, idempotent && !traits.NoIdempotence)
+	wanted := codec
+	if codec == "lz4" && traits.Librdkafka && !advertises(t, ctx, findCoordinatorKey) {
+		// librdkafka takes a broker without FindCoordinator for one before 0.9 and silently leaves LZ4 out.
+		wanted = "none"
+	}
+	middle := checkBatches(t, ctx, topic, wanted, idempotent && !traits.NoIdempotence)
 
 	read := func(what string, partition int32, from From, want []Record) {
 		t.Helper()
@@ -228,6 +235,23 @@ func produceAndRead(t *testing.T, client Client, codec string, idempotent bool) 
 	}
 	read("what franz-go wrote", 2, From{Kind: "earliest"}, foreign)
 	readLatest(t, ctx, client, topic, codec)
+}
+
+const findCoordinatorKey = 10
+
+// advertises asks whether the broker's ApiVersions lists an API.
+func advertises(t *testing.T, ctx context.Context, key int16) bool {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(shared.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == key })
 }
 
 // checkBatches looks at partition 0 as stored and returns an offset in the middle of one of its batches.

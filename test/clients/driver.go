@@ -40,7 +40,7 @@ type driver struct {
 
 // NewLibrdkafka is librdkafka, through confluent-kafka.
 func NewLibrdkafka(addr string) Client {
-	return &driver{name: "librdkafka", addr: addr, traits: Traits{Codecs: allCodecs},
+	return &driver{name: "librdkafka", addr: addr, traits: Traits{Librdkafka: true, Codecs: allCodecs},
 		command: []string{filepath.Join(broker.Cache(), "venv/bin/python3"), "-u", "confluent.py"}, dir: filepath.Join(broker.ModuleDir(), "clients/python")}
 }
 

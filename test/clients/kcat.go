@@ -22,7 +22,7 @@ func newKcat(addr string) Client { return &kcat{addr} }
 
 func (k *kcat) Name() string { return "kcat" }
 func (k *kcat) Traits() Traits {
-	return Traits{Codecs: allCodecs, NoTimestamps: true, TextOnly: true, NoNullHeaders: true, NoAckOffsets: true, NoAdmin: true, NoMaxTimestamp: true, NoConfigs: true}
+	return Traits{Librdkafka: true, Codecs: allCodecs, NoTimestamps: true, TextOnly: true, NoNullHeaders: true, NoAckOffsets: true, NoAdmin: true, NoMaxTimestamp: true, NoConfigs: true}
 }
 func (k *kcat) Close() {}
 

@@ -54,16 +54,23 @@ type doors struct {
 
 // Start runs a broker until Close. It returns when clients can connect, or with one sentence that says why it cannot run.
 func Start(config Config) (*Broker, error) {
+	machine := doors{env: run.OS(), disk: vfs.OS(), network: transport.OS()}
+	if config.InMemory {
+		var seed [8]byte
+		machine.env.Random(seed[:])
+		machine.disk = vfs.NewMem(uint64(seed[0])<<8 | uint64(seed[1]))
+	}
+	return startWith(config, machine)
+}
+
+// startWith runs a broker on the doors that it is given, which may be simulated. The admin server is the exception: it always needs real
+// sockets, so Config.Admin must be empty where the network is a simulated one.
+func startWith(config Config, doors doors) (*Broker, error) {
 	settings, err := config.resolve()
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{config: config, settings: settings, logger: config.Logger, doors: doors{env: run.OS(), disk: vfs.OS(), network: transport.OS()}}
-	if config.InMemory {
-		var seed [8]byte
-		b.doors.env.Random(seed[:])
-		b.doors.disk = vfs.NewMem(uint64(seed[0])<<8 | uint64(seed[1]))
-	}
+	b := &Broker{config: config, settings: settings, logger: config.Logger, doors: doors}
 	if b.logger == nil {
 		b.logger = slog.New(slog.DiscardHandler)
 	}

@@ -13,7 +13,7 @@ import (
 type Partitions interface {
 	// Produce validates and appends one partition's records and fills res at once. With acks=-1, no error, and a watermark
 	// that has not passed the batch, it also registers w and returns true: w fires when the watermark has passed the
-	// batch, or with the error that ended the wait. Otherwise w is untouched. After an acks=-1 wait in which the ISR
+	// batch, or with the error that ended the wait; it may wait for ever unless Flush is called. Otherwise w is untouched. After an acks=-1 wait in which the ISR
 	// shrank below min.insync.replicas, w.Error is NOT_ENOUGH_REPLICAS_AFTER_APPEND.
 	Produce(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) (waiting bool)
 	// Fetch looks at one partition.
@@ -26,6 +26,8 @@ type Partitions interface {
 	// Unwatch takes back a registration (also Produce's and ListOffset's) and reports whether it did; false means that w
 	// has been fired, or is about to be.
 	Unwatch(w *replication.Waiter) bool
+	// Flush starts to make durable what was produced so far. It does not wait.
+	Flush()
 }
 
 // Offsets is what ListOffsets and OffsetForLeaderEpoch need of the data plane.

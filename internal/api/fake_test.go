@@ -24,6 +24,13 @@ type fakePartitions struct {
 	produce func(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) bool
 	// onWatch, if set, runs within Watch before it looks: what happens between a look and the registration.
 	onWatch func(target *replication.Target)
+	flushes int // calls of Flush
+}
+
+func (p *fakePartitions) Flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flushes++
 }
 
 // fakeLog is one partition. Batches are dense from offset 0; bases[i] is the base offset of batches[i].

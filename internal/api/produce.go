@@ -149,7 +149,9 @@ func (p *produceRequest) append(r *Request) {
 			} else {
 				p.query.Partition, p.query.Records = part.Index, part.Records.Bytes
 				p.expect(1) // before the call: the waiter may fire within it
-				if s.waiting = p.handler.deps.Partitions.Produce(&p.query, &p.produced, &s.waiter); !s.waiting {
+				if s.waiting = p.handler.deps.Partitions.Produce(&p.query, &p.produced, &s.waiter); s.waiting {
+					r.Conn.flush = true
+				} else {
 					p.expect(-1)
 				}
 			}

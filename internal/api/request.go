@@ -23,6 +23,9 @@ type Conn struct {
 	SoftwareName, SoftwareVersion string
 	// Strings interns topic names and client ids, so that the steady path allocates no string.
 	Strings wire.StringTable
+
+	// flush says that requests of the present read wait for the disk. See Table.EndOfRead.
+	flush bool
 }
 
 // Request is one request in its connection's order. The server owns it and reuses it after the reply left.

@@ -55,5 +55,14 @@ func (t *Table) Lookup(key int16) (*Entry, bool) {
 	return &t.entries[t.byKey[key]-1], true
 }
 
+// EndOfRead starts one flush for all that the requests of a connection's read appended, so that many requests in flight share it
+// (the Produce walk of the design).
+func (t *Table) EndOfRead(c *Conn) {
+	if c.flush {
+		c.flush = false
+		t.deps.Partitions.Flush()
+	}
+}
+
 // Close ends what the handlers keep registered with partitions between requests: fetch sessions.
 func (t *Table) Close() { t.fetch.sessions.close() }

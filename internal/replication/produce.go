@@ -21,6 +21,7 @@ func (r *Produced) refuse(code wire.ErrorCode, message string) {
 
 // Produce validates one partition's batch and appends it inline, on the caller's goroutine. With acks=-1 and the watermark
 // still short of the batch it registers w and returns true: the batch is in the log, and w tells when every in-sync replica has it.
+// The caller then calls Flush, once for all that it produces in one go.
 func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bool) {
 	p, code := m.find(&q.Target)
 	if code != wire.ErrorNone {
@@ -57,8 +58,6 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 	m.count(batch, appended.Duplicate)
 	need := appended.LastOffset + 1
 	if q.Acks == -1 && p.watermark() < need {
-		// The flush is asked for first: where it ends before the waiter is linked, the watermark has passed.
-		p.log.Flush(true)
 		return p.await(w, need, false)
 	}
 	if settings.Log.Durability == storage.Fsync {
@@ -66,6 +65,9 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 	}
 	return false
 }
+
+// Flush starts to make durable what was produced so far.
+func (m *Manager) Flush() { m.store.Flush() }
 
 // append runs the rules and the log under the partition's lock. A refusal by the rules is in res; one of the log is returned.
 func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Produced) (storage.Appended, error) {

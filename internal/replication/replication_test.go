@@ -92,6 +92,7 @@ func (c told) wait(t *testing.T) *Waiter {
 func (b *bench) produce(acks int16, records []byte, w *Waiter) (Produced, bool) {
 	var res Produced
 	waiting := b.Produce(&ProduceQuery{Target: targetT0, Records: records, Acks: acks, ZstdAllowed: true}, &res, w)
+	b.Flush()
 	return res, waiting
 }
 

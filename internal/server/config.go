@@ -8,9 +8,12 @@ import (
 	"github.com/ottla-io/ottla/internal/transport"
 )
 
-// Table finds the dispatch entry of an ApiKey. *api.Table is one.
+// Table is the dispatch table. *api.Table is one.
 type Table interface {
+	// Lookup finds the entry of an ApiKey.
 	Lookup(key int16) (*api.Entry, bool)
+	// EndOfRead is called by a connection's reader when it has handled all complete requests of a read, before it waits for anything.
+	EndOfRead(*api.Conn)
 }
 
 // Config is what a Server is made of. Env, Network and Table are required.

@@ -91,6 +91,8 @@ func newFakes(env run.Env, seed uint64) *fakes {
 	return f
 }
 
+func (f *fakes) EndOfRead(*api.Conn) {}
+
 func (f *fakes) Lookup(key int16) (*api.Entry, bool) {
 	entry, ok := f.table[key]
 	return entry, ok

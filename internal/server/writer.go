@@ -37,6 +37,7 @@ type replyWriter struct {
 
 // flush ends the reader's batch: it sends what is ready, unless somebody else is at it.
 func (c *connection) flush() {
+	c.server.table.EndOfRead(&c.public)
 	c.mu.Lock()
 	c.inBatch = false
 	head := c.fifo.head()

@@ -287,6 +287,11 @@ func (l *Log) roll() (*segment, error) {
 		if err := old.spillIndexes(true); err != nil {
 			return nil, fmt.Errorf("roll %s: %w", l.tp, err)
 		}
+		made, err := old.writeAborted()
+		if err != nil {
+			return nil, fmt.Errorf("roll %s: %w", l.tp, err)
+		}
+		l.newFiles = l.newFiles || made
 	}
 	if old != nil && old.base == base { // an empty active segment, too far below the first offset of a leader's batches
 		panic("storage: roll of an empty segment at its own base")

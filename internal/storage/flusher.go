@@ -88,6 +88,19 @@ func (f *flusher) request(now bool) {
 	}
 }
 
+// requestIfDirty asks for a round at once if a log waits for one.
+func (f *flusher) requestIfDirty() {
+	f.mu.Lock()
+	wake := len(f.dirty) > 0 && !f.now
+	if wake {
+		f.now = true
+	}
+	f.mu.Unlock()
+	if wake {
+		f.signal.Set()
+	}
+}
+
 // start begins the flusher's goroutine.
 func (f *flusher) start() {
 	f.running = true
@@ -206,6 +219,11 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 	before := len(f.items)
 	if !j.forgotten {
 		for _, s := range l.unsynced {
+			l.writeAborted(s)
+			if s.txns.unsynced {
+				f.items = append(f.items, syncItem{path: s.path(txnIndexSuffix)})
+				s.txns.unsynced = false
+			}
 			if s.pin != nil {
 				s.pin.retain()
 				f.items = append(f.items, syncItem{segment: s, handle: s.pin, size: s.size.Load()})
@@ -214,6 +232,10 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 				f.items = append(f.items, syncItem{segment: s, path: s.path(indexSuffix)}, syncItem{segment: s, path: s.path(timeIndexSuffix)})
 			}
 		}
+		for _, at := range l.newSnapshots {
+			f.items = append(f.items, syncItem{path: l.path + "/" + segmentName(at, snapshotSuffix)})
+		}
+		l.newSnapshots = l.newSnapshots[:0]
 		if l.newFiles {
 			f.dirs = append(f.dirs, l.path)
 			l.newFiles = false
@@ -349,7 +371,7 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 			s.pin = nil
 		}
 	}
-	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return s.pin == nil && !s.sealedUnsynced })
+	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return s.pin == nil && !s.sealedUnsynced && len(s.txns.pending) == 0 })
 	if j.hasSegment {
 		l.hints.add(byRead, j.base, j.end, j.size)
 	}

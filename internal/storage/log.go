@@ -35,6 +35,7 @@ type Log struct {
 	newFiles, newDir bool       // the directory's, or its parent's, entries are not synced yet
 	sinceSnapshot    int64      // bytes appended since the last producer snapshot
 	lastSnapshot     ids.Offset // its offset; -1: none
+	newSnapshots     []ids.Offset // not synced yet
 	unflushed        int64      // records appended since the last flush was asked for by flush.messages
 	oldestUnflushed  int64      // ms, when the oldest of them came; for flush.ms
 	jitterMs         int64

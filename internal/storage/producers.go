@@ -35,10 +35,18 @@ func (l *Log) noteProducer(s *segment, b record.Batch) {
 		l.noteUnstable()
 	}
 	if ended && done.Aborted {
-		if err := appendToFile(s.files.fs, s.path(txnIndexSuffix), done.AppendTxnIndexEntry(nil)); err != nil {
-			l.store.problem("write the transaction index of "+l.tp.String(), err)
-		}
+		s.txns.add(done)
+		l.writeAborted(s)
 	}
+}
+
+// writeAborted brings a segment's aborted transactions to its transaction index, sooner or later: until then the recovery point waits below them.
+func (l *Log) writeAborted(s *segment) {
+	made, err := s.writeAborted()
+	if err != nil {
+		l.store.problem("write the transaction index of "+l.tp.String()+"; it is tried again", err)
+	}
+	l.newFiles = l.newFiles || made
 }
 
 func (l *Log) noteUnstable() {
@@ -51,8 +59,8 @@ func (l *Log) noteUnstable() {
 	l.firstUnstable.Store(first)
 }
 
-// writeSnapshot leaves a producer snapshot at LogEnd. Nothing depends on its being durable, it carries a checksum: without it recovery
-// replays more. Called under the append lock.
+// writeSnapshot leaves a producer snapshot at LogEnd; the next round syncs it. Nothing depends on that but the time of a recovery: without it more is
+// replayed. Called under the append lock.
 func (l *Log) writeSnapshot() {
 	end := l.LogEnd()
 	if l.lastSnapshot == end || !l.created {
@@ -69,6 +77,8 @@ func (l *Log) writeSnapshot() {
 	}
 	l.dropSnapshot(l.lastSnapshot)
 	l.lastSnapshot, l.sinceSnapshot = end, 0
+	l.newSnapshots, l.newFiles = append(l.newSnapshots, end), true
+	l.queueForSync()
 }
 
 // dropSnapshot removes one that was superseded, unless a segment begins there: that one serves truncation.

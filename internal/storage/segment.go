@@ -26,6 +26,7 @@ type segment struct {
 	pin             *handle // keeps the file open while synced < size; nil otherwise
 	bytesSinceIndex int
 	sealedUnsynced  bool // indexes were written at a roll and not synced yet
+	txns            txnIndex
 
 	mu sync.Mutex // guards the rest, for memory only; changed under the append lock, too
 	// offsets and times are complete up to the last index interval.

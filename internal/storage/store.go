@@ -224,6 +224,13 @@ func (s *Store) Usable() (bytes int64, low bool) {
 // OpenFiles is how many files are kept open between uses.
 func (s *Store) OpenFiles() int { return s.files.open() }
 
+// Flush asks every directory with unsynced appends for a round that starts at once. It doesn't wait.
+func (s *Store) Flush() {
+	for _, d := range s.dirs {
+		d.flusher.requestIfDirty()
+	}
+}
+
 // OpenLog opens the partition's log, recovering it if need be, or makes a new one, of which nothing is on disk before its first append.
 // Bytes of another topic id are set aside first. A *CorruptError leaves the files as they are.
 func (s *Store) OpenLog(tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*Log, error) {

@@ -1,0 +1,97 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+// txnIndex is a segment's .txnindex: an entry for each aborted transaction whose marker lies in the segment, in the order of the markers
+// (producerstate draws it). The file is made with the first entry.
+//
+// Entries whose markers lie below the recovery point are durable: the round that moves the durable end over a marker syncs its entry. Recovery makes
+// those above it anew, from the batches. The log's append lock guards it.
+type txnIndex struct {
+	written  int64      // bytes of whole entries in the file
+	pending  []byte     // entries that the disk has refused so far
+	first    ids.Offset // the marker of the first pending one
+	unsynced bool
+}
+
+// add notes an aborted transaction; write brings it to the file.
+func (x *txnIndex) add(done producerstate.Completed) {
+	if len(x.pending) == 0 {
+		x.first = done.LastOffset
+	}
+	x.pending = done.AppendTxnIndexEntry(x.pending)
+}
+
+// lags tells that the file lacks an entry of a marker below end.
+func (x *txnIndex) lags(end ids.Offset) bool { return len(x.pending) > 0 && x.first < end }
+
+// writeAborted brings the pending entries to the file, and tells whether it made the file. After an error they are still pending.
+func (s *segment) writeAborted() (made bool, err error) {
+	x := &s.txns
+	if len(x.pending) == 0 {
+		return false, nil
+	}
+	made = x.written == 0
+	if err := writeTail(s.files.fs, s.path(txnIndexSuffix), x.written, x.pending, false); err != nil {
+		return false, err
+	}
+	x.written += int64(len(x.pending))
+	x.pending, x.unsynced = nil, true
+	return made, nil
+}
+
+// writeTail makes a file hold content from position on, and nothing behind it.
+func writeTail(fsys vfs.FS, path string, position int64, content []byte, sync bool) error {
+	f, err := openOrCreate(fsys, path)
+	if err != nil {
+		return err
+	}
+	if len(content) > 0 {
+		_, err = f.WriteAt(content, position)
+	}
+	if err == nil {
+		err = f.Truncate(position + int64(len(content)))
+	}
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// rebuildAborted makes a segment's .txnindex what it must be after a crash: the entries below point as they are, then those that the replay found. What lies
+// above point in the file may be torn, or speak of markers that were lost.
+func (r *recovery) rebuildAborted(s *segment, found []byte) error {
+	path := s.path(txnIndexSuffix)
+	data, err := readWholeFile(s.files.fs, path, 1<<30)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("rebuild the transaction index: %w", err)
+	}
+	kept := int64(0)
+	for last := s.base - 1; ; kept += producerstate.TxnIndexEntrySize {
+		e, err := producerstate.ParseTxnIndexEntry(data[kept:])
+		if err != nil || e.LastOffset <= last || e.LastOffset >= r.point {
+			break
+		}
+		last = e.LastOffset
+	}
+	s.txns.written = kept + int64(len(found))
+	if s.txns.written == 0 && errors.Is(err, fs.ErrNotExist) || len(found) == 0 && int64(len(data)) == kept {
+		return nil
+	}
+	r.changed = true
+	if err := writeTail(s.files.fs, path, kept, found, true); err != nil {
+		return fmt.Errorf("rebuild the transaction index: %w", err)
+	}
+	return nil
+}

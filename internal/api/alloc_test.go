@@ -43,6 +43,8 @@ func (p *stillPartitions) Watch(_ *replication.Target, _ replication.Seen, w *re
 	return true
 }
 
+func (p *stillPartitions) Flush() {}
+
 func (p *stillPartitions) Unwatch(*replication.Waiter) bool { return true }
 
 func (p *stillPartitions) fireAll() {

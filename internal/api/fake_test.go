@@ -24,6 +24,10 @@ type fakePartitions struct {
 	produce func(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) bool
 	// onWatch, if set, runs within Watch before it looks: what happens between a look and the registration.
 	onWatch func(target *replication.Target)
+	// beforeFired, if set, runs once between a waiter's removal and its Fired: when Unwatch comes too late.
+	beforeFired func()
+	// onFetch, if set, runs once within Fetch.
+	onFetch func()
 	flushes int // calls of Flush
 }
 
@@ -127,7 +131,19 @@ func (p *fakePartitions) fire(l *fakeLog, code wire.ErrorCode) {
 	})
 	p.mu.Unlock()
 	for _, w := range due {
+		p.once(&p.beforeFired)
 		w.Owner.Fired(w)
+	}
+}
+
+// once runs a hook and forgets it.
+func (p *fakePartitions) once(hook *func()) {
+	p.mu.Lock()
+	f := *hook
+	*hook = nil
+	p.mu.Unlock()
+	if f != nil {
+		f()
 	}
 }
 
@@ -162,6 +178,7 @@ func (p *fakePartitions) Produce(q *replication.ProduceQuery, res *replication.P
 
 // Fetch is Kafka's rule for one partition: whole batches from the one that contains the offset, none past the limit.
 func (p *fakePartitions) Fetch(q *replication.FetchQuery, res *replication.Fetched) {
+	p.once(&p.onFetch)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fetches++

@@ -417,9 +417,8 @@ func TestFetchRandomConsumers(t *testing.T) {
 			})
 			for consumer := range 4 {
 				group.Go(fmt.Sprintf("consumer %d", consumer), func() {
-					c := &randomConsumer{g: g, random: rand.New(rand.NewPCG(seed, uint64(consumer)+2)), sessions: consumer > 0, committed: consumer == 3,
+					c := &randomConsumer{g: g.anotherConn(), random: rand.New(rand.NewPCG(seed, uint64(consumer)+2)), sessions: consumer > 0, committed: consumer == 3,
 						next: map[ids.TopicPartition]int64{}, sent: map[ids.TopicPartition]int64{}, all: names}
-					c.conn = g.newConn()
 					c.run(func() bool { return c.reached(appends) })
 				})
 			}
@@ -436,7 +435,6 @@ func TestFetchRandomConsumers(t *testing.T) {
 // randomConsumer reads all partitions to their end.
 type randomConsumer struct {
 	g                   *rig
-	conn                *Conn
 	random              *rand.Rand
 	sessions, committed bool
 	id, epoch           int32

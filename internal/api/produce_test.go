@@ -257,6 +257,34 @@ func TestProduceTimeout(t *testing.T) {
 	}
 }
 
+// TestProduceFlushesOncePerRead: all requests of one read share one flush, and those that wait for none start none.
+func TestProduceFlushesOncePerRead(t *testing.T) {
+	simulated(t, 1, func(env run.Env) {
+		g := newRig(t, env)
+		appends(g)
+		send := func(acks int16, topic string) {
+			req := newProduce(acks, 1000)
+			produceTo(req, topic, ids.TopicID{}, producePart{0, batchOf(1, 1)}, producePart{1, batchOf(1, 1)})
+			g.start(wire.ProduceKey, 9, req)
+		}
+		for _, read := range []struct {
+			send func()
+			want int
+		}{
+			{func() { send(1, "a"); send(-1, "nope") }, 0},
+			{func() { send(-1, "a"); send(-1, "a"); send(1, "a") }, 1},
+			{func() {}, 1},
+			{func() { send(-1, "a") }, 2},
+		} {
+			read.send()
+			g.table.EndOfRead(g.conn)
+			if g.partitions.flushes != read.want {
+				t.Errorf("%d flushes, want %d", g.partitions.flushes, read.want)
+			}
+		}
+	})
+}
+
 func TestProduceWaitEndsWithError(t *testing.T) {
 	simulated(t, 3, func(env run.Env) {
 		g := newRig(t, env)

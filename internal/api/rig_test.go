@@ -96,6 +96,13 @@ func (g *rig) newConn() *Conn {
 	return &Conn{Listener: "PLAINTEXT", LocalHost: "10.0.0.1", LocalPort: 1234, SoftwareName: "unknown", SoftwareVersion: "unknown"}
 }
 
+// anotherConn is the same broker over another connection.
+func (g *rig) anotherConn() *rig {
+	other := *g
+	other.conn = g.newConn()
+	return &other
+}
+
 func (g *rig) createTopic(name string, topic ids.TopicID, partitions int) {
 	g.partitions.create(name, topic, partitions)
 	g.cluster.apply(g.t, topicRecords(name, topic, partitions)...)

@@ -3,6 +3,8 @@ package storage
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ottla-io/ottla/internal/ids"
 )
 
 // Close flushes and checkpoints all logs and leaves the mark of a clean stop in each directory whose logs are all whole. The logs' owners must have
@@ -90,6 +92,15 @@ func (l *Log) settle() error {
 			return err
 		}
 		l.writeSnapshot()
+		if len(l.newSnapshots) > 0 && s.base == l.lastSnapshot {
+			// It stays for as long as the segment, and is not looked at again once the log has grown.
+			if err := l.dir.flusher.syncOne(&syncItem{path: s.path(snapshotSuffix)}); err != nil {
+				return err
+			}
+		}
+		if len(s.txns.pending) > 0 {
+			return fmt.Errorf("its transaction index lacks what was aborted from offset %d on", s.txns.first)
+		}
 	}
 	return nil
 }
@@ -112,8 +123,8 @@ func (l *Log) close() {
 const snapshotBytes = 64 << 20
 
 // prepareCheckpoint makes the log ready for its recovery point to move: indexes in their files, epochs durable in theirs. false: the budget of epoch files is
-// spent.
-func (l *Log) prepareCheckpoint(budget *int, all bool) (bool, error) {
+// spent, or the transaction index lags behind durable.
+func (l *Log) prepareCheckpoint(durable ids.Offset, budget *int, all bool) (bool, error) {
 	entries, dirty := l.epochs.snapshot()
 	if dirty {
 		if *budget <= 0 && !all {
@@ -128,6 +139,9 @@ func (l *Log) prepareCheckpoint(budget *int, all bool) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.active(); s != nil && l.failure.Load() == nil {
+		if s.txns.lags(durable) {
+			return false, nil
+		}
 		if err := s.spillIndexes(false); err != nil {
 			l.store.problem("write the index of "+l.tp.String()+" early; it stays in memory", err)
 		}

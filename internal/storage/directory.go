@@ -213,7 +213,7 @@ func (d *directory) writeCheckpoints(logs []*Log, withWatermarks, all bool) erro
 		}
 		durable := l.DurableEnd() // before the epochs: each that begins below it is in the file then
 		if durable != recovery[l.tp] {
-			ok, err := l.prepareCheckpoint(&budget, all)
+			ok, err := l.prepareCheckpoint(durable, &budget, all)
 			if l.failure.Load() != nil {
 				continue // deleted meanwhile, its directory renamed under us
 			}

@@ -30,14 +30,14 @@ type Log struct {
 	mu               sync.Mutex // the append lock: guards the rest, and the files' writes
 	cfg              LogConfig
 	producers        producers
-	unsynced         []*segment // those with a pin, or with unsynced indexes
-	created          bool       // the directory exists
-	newFiles, newDir bool       // the directory's, or its parent's, entries are not synced yet
-	sinceSnapshot    int64      // bytes appended since the last producer snapshot
-	lastSnapshot     ids.Offset // its offset; -1: none
+	unsynced         []*segment   // those with a pin, or with unsynced indexes
+	created          bool         // the directory exists
+	newFiles, newDir bool         // the directory's, or its parent's, entries are not synced yet
+	sinceSnapshot    int64        // bytes appended since the last producer snapshot
+	lastSnapshot     ids.Offset   // its offset; -1: none
 	newSnapshots     []ids.Offset // not synced yet
-	unflushed        int64      // records appended since the last flush was asked for by flush.messages
-	oldestUnflushed  int64      // ms, when the oldest of them came; for flush.ms
+	unflushed        int64        // records appended since the last flush was asked for by flush.messages
+	oldestUnflushed  int64        // ms, when the oldest of them came; for flush.ms
 	jitterMs         int64
 }
 

@@ -170,19 +170,3 @@ func readWholeFile(fsys vfs.FS, path string, limit int64) ([]byte, error) {
 	}
 	return data, nil
 }
-
-// appendToFile adds content at the end of a file, making it if absent.
-func appendToFile(fsys vfs.FS, path string, content []byte) error {
-	f, err := openOrCreate(fsys, path)
-	if err != nil {
-		return err
-	}
-	size, err := f.Size()
-	if err == nil {
-		_, err = f.WriteAt(content, size)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}

@@ -63,7 +63,11 @@ func (l *Log) noteUnstable() {
 // replayed. Called under the append lock.
 func (l *Log) writeSnapshot() {
 	end := l.LogEnd()
-	if l.lastSnapshot == end || !l.created {
+	if !l.created {
+		return
+	}
+	if l.lastSnapshot == end { // by a clean stop, perhaps, which does not sync it
+		l.newSnapshots = append(l.newSnapshots, end)
 		return
 	}
 	state := l.producers.state
@@ -95,46 +99,53 @@ func (l *Log) dropSnapshot(at ids.Offset) {
 // backfillBytes is how much log below a snapshot is read to find the batches of the producers' windows that the snapshot lacks.
 const backfillBytes = 4 << 20
 
-// dropSnapshots removes the snapshots above end and tells whether there were any. Their absence must be durable before the log grows past them again: one
-// that came back would speak of batches that were lost.
-func (l *Log) dropSnapshots(snapshots []ids.Offset, end ids.Offset) (dropped bool, err error) {
-	for _, at := range snapshots {
+// dropSnapshots removes the snapshots above end. Their absence must be durable before the log grows past them again: one that came back would speak of batches
+// that were lost.
+func (r *recovery) dropSnapshots(end ids.Offset) error {
+	kept := r.snapshots[:0]
+	for _, at := range r.snapshots {
 		if at <= end {
+			kept = append(kept, at)
 			continue
 		}
-		dropped = true
-		if err := l.store.cfg.FS.Remove(l.path + "/" + segmentName(at, snapshotSuffix)); err != nil {
-			return true, fmt.Errorf("remove a producer snapshot of lost batches: %w", err)
+		r.changed = true
+		if err := r.log.store.cfg.FS.Remove(r.log.path + "/" + segmentName(at, snapshotSuffix)); err != nil {
+			return fmt.Errorf("remove a producer snapshot of lost batches: %w", err)
 		}
 	}
-	return dropped, nil
+	r.snapshots = kept
+	return nil
 }
 
-// loadProducers makes the producer state at LogEnd: the newest valid of the snapshots, and what the log holds since. scanned tells
-// that the log's tail was just recovered, so that its transaction index may lack entries.
-func (l *Log) loadProducers(snapshots []ids.Offset, scanned bool) error {
-	end := l.LogEnd()
-	from := l.LogStart()
+// loadProducers makes the producer state at LogEnd: the newest valid of the snapshots, and what the log holds since. After a scan it begins at or below the
+// recovery point, because the transaction indexes are made anew from there. The snapshots that nobody needs become leftovers.
+func (r *recovery) loadProducers() error {
+	l := r.log
+	limit, from := l.LogEnd(), l.LogStart()
+	if r.scanned {
+		limit = min(limit, r.point)
+	}
 	l.lastSnapshot = -1
-	slices.Sort(snapshots)
-	for i := len(snapshots) - 1; i >= 0; i-- {
-		at := snapshots[i]
-		path := l.path + "/" + segmentName(at, snapshotSuffix)
-		if at > end || l.lastSnapshot >= 0 {
+	slices.Sort(r.snapshots)
+	for _, at := range slices.Backward(r.snapshots) {
+		needed := slices.ContainsFunc(l.list(), func(s *segment) bool { return s.base == at })
+		if l.lastSnapshot >= 0 || at > limit && !needed {
+			if !needed {
+				r.leftovers = append(r.leftovers, l.path+"/"+segmentName(at, snapshotSuffix))
+			}
 			continue
 		}
-		data, err := readWholeFile(l.store.cfg.FS, path, 1<<30)
+		state, err := r.loadSnapshot(at)
 		if err != nil {
 			return fmt.Errorf("recover producers: %w", err)
 		}
-		state, err := producerstate.Load(data, at, l.producers.expirationMs)
-		if err != nil || at < from {
-			l.removeSnapshot(path)
-			continue
-		}
-		l.lastSnapshot, from = at, at
-		if state.Len() > 0 {
-			l.producers.state = state
+		if state == nil || at < from {
+			r.leftovers = append(r.leftovers, l.path+"/"+segmentName(at, snapshotSuffix))
+		} else if at <= limit {
+			l.lastSnapshot, from = at, at
+			if state.Len() > 0 {
+				l.producers.state = state
+			}
 		}
 	}
 	if state := l.producers.state; state != nil && state.WantsBackfill() {
@@ -145,27 +156,47 @@ func (l *Log) loadProducers(snapshots []ids.Offset, scanned bool) error {
 		}
 		fill.Done()
 	}
-	if err := l.replayProducers(from, scanned); err != nil {
-		return err
+	if err := r.replayProducers(from); err != nil {
+		return fmt.Errorf("recover producers: %w", err)
 	}
 	l.noteUnstable()
 	return nil
 }
 
-func (l *Log) removeSnapshot(path string) {
-	if err := l.store.cfg.FS.Remove(path); err != nil {
-		l.store.problem("remove unusable producer snapshot "+path, err)
+// loadSnapshot reads a snapshot, nil if it is damaged. One at or above the recovery point may not be durable yet.
+func (r *recovery) loadSnapshot(at ids.Offset) (*producerstate.State, error) {
+	l := r.log
+	path := l.path + "/" + segmentName(at, snapshotSuffix)
+	data, err := readWholeFile(l.store.cfg.FS, path, 1<<30)
+	if err != nil {
+		return nil, err
 	}
+	state, err := producerstate.Load(data, at, l.producers.expirationMs)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a damaged snapshot costs time, nothing else
+	}
+	if r.scanned && at >= r.point {
+		r.changed = true
+		if err := l.dir.flusher.syncOne(&syncItem{path: path}); err != nil {
+			return nil, r.failed(err)
+		}
+	}
+	return state, nil
 }
 
 // replayProducers updates the state with the batches from offset on.
-func (l *Log) replayProducers(from ids.Offset, scanned bool) error {
+func (r *recovery) replayProducers(from ids.Offset) error {
+	l := r.log
 	segments := l.list()
+	rebuild := max(segmentAt(segments, r.point), 0)
 	for i := max(segmentAt(segments, from), 0); i < len(segments); i++ {
 		s := segments[i]
-		fresh := scanned && s.base >= from // its transaction index is rebuilt whole
 		var aborted []byte
-		err := s.walk(s.positionAt(from), func(b record.Batch, position int64, h *handle) error {
+		start, err := s.seek(from)
+		if err != nil {
+			return err
+		}
+		err = s.walk(start, func(b record.Batch, position int64, h *handle) error {
 			l.sinceSnapshot += int64(record.HeaderSize)
 			if b.NextOffset() <= from || !b.HasProducer() {
 				return nil
@@ -177,19 +208,19 @@ func (l *Log) replayProducers(from ids.Offset, scanned bool) error {
 				}
 				b = whole
 			}
-			if done, ended := l.producers.ensure().Update(b); ended && done.Aborted {
+			if done, ended := l.producers.ensure().Update(b); ended && done.Aborted && done.LastOffset >= r.point {
 				aborted = done.AppendTxnIndexEntry(aborted)
 			}
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("recover producers: %w", err)
+			return err
 		}
-		if !fresh || len(aborted) == 0 {
+		if !r.scanned || i < rebuild {
 			continue
 		}
-		if err := writeWholeFile(s.files.fs, s.path(txnIndexSuffix), aborted, false); err != nil {
-			return fmt.Errorf("rebuild the transaction index: %w", err)
+		if err := r.rebuildAborted(s, aborted); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -223,6 +254,20 @@ func (l *Log) walkBack(end ids.Offset, maxBytes int64, fn func(record.Batch)) er
 		return nil
 	}
 	return nil
+}
+
+// seek is the position of the first batch that ends above offset, or the segment's end.
+func (s *segment) seek(offset ids.Offset) (int64, error) {
+	if offset <= s.base || s.size.Load() == 0 {
+		return 0, nil
+	}
+	h, err := s.open(readWrite)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	p, _, err := s.find(h, s.positionAt(offset), offset)
+	return p.position, err
 }
 
 // walk calls fn for each published batch's header from position on.

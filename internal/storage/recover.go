@@ -3,8 +3,10 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -41,6 +43,7 @@ type recovery struct {
 	// bound: all from start up to here is durable, so damage there is corruption. 0 if the recovery point is below the log start: nothing is known then.
 	bound     ids.Offset
 	snapshots []ids.Offset
+	leftovers []string // files that belong to no segment, and snapshots that a crash left empty
 	scanned   bool
 	changed   bool // something must be synced
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
@@ -86,12 +89,13 @@ func (r *recovery) run(clean bool) error {
 	}
 	l.epochs.truncateEnd(l.LogEnd())
 	l.epochs.truncateStart(r.start)
-	dropped, err := l.dropSnapshots(r.snapshots, l.LogEnd())
-	if err != nil {
+	if err := r.dropSnapshots(l.LogEnd()); err != nil {
 		return err
 	}
-	r.changed = r.changed || dropped
-	if err := l.loadProducers(r.snapshots, r.scanned); err != nil {
+	if err := r.loadProducers(); err != nil {
+		return err
+	}
+	if err := r.removeLeftovers(); err != nil {
 		return err
 	}
 	if r.changed {
@@ -114,10 +118,24 @@ func (r *recovery) empty() error {
 	l.logStart.Store(int64(r.start))
 	l.logEnd.Store(int64(r.start))
 	l.durable.Store(int64(r.start))
-	if _, err := l.dropSnapshots(r.snapshots, r.start); err != nil {
+	if err := r.dropSnapshots(r.start); err != nil {
+		return err
+	}
+	if err := r.removeLeftovers(); err != nil {
 		return err
 	}
 	return r.sync()
+}
+
+// removeLeftovers removes what would speak of the wrong batches if a segment of its name were made again.
+func (r *recovery) removeLeftovers() error {
+	for _, path := range r.leftovers {
+		r.changed = true
+		if err := r.log.store.cfg.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what a crash left: %w", err)
+		}
+	}
+	return nil
 }
 
 // list finds the segments, finishes what a crash interrupted, and drops what lies wholly below the log start.
@@ -137,10 +155,9 @@ func (r *recovery) list() ([]*segment, error) {
 			s.size.Store(e.Size)
 			s.synced = e.Size
 			segments = append(segments, s)
-		} else if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok {
-			r.snapshots = append(r.snapshots, at)
 		}
 	}
+	r.sort(entries, segments)
 	for len(segments) > 1 && segments[1].base <= r.start {
 		if err := r.remove(segments[0]); err != nil {
 			return nil, err
@@ -153,6 +170,30 @@ func (r *recovery) list() ([]*segment, error) {
 		}
 	}
 	return segments, nil
+}
+
+// sort tells what lies beside the segments: snapshots that may be used, and leftovers.
+func (r *recovery) sort(entries []vfs.Entry, segments []*segment) {
+	for _, e := range entries {
+		if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok && e.Size > 0 {
+			r.snapshots = append(r.snapshots, at)
+			continue
+		} else if ok {
+			r.leftovers = append(r.leftovers, r.log.path+"/"+e.Name)
+			continue
+		}
+		for _, suffix := range [...]string{indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+			base, ok := parseSegmentName(e.Name, suffix)
+			if !ok {
+				continue
+			}
+			if i := segmentAt(segments, base); i < 0 || segments[i].base != base {
+				r.leftovers = append(r.leftovers, r.log.path+"/"+e.Name)
+			} else if suffix == txnIndexSuffix {
+				segments[i].txns.written = e.Size / producerstate.TxnIndexEntrySize * producerstate.TxnIndexEntrySize
+			}
+		}
+	}
 }
 
 // trustIndexes takes a sealed segment's index files as they are: their length says how many entries they have. Readers check where entries lead.

@@ -1,0 +1,269 @@
+package storage_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/vfs"
+)
+
+// powerCuts is how many disks are cut at the same step: each tosses anew for what was not synced.
+const powerCuts = 40
+
+// A deletion that has returned stays one across a power cut.
+func TestDeletionIsDurable(t *testing.T) {
+	for seed := range uint64(powerCuts) {
+		mem := vfs.NewMem(seed)
+		s := openStore(t, mem, "data")
+		l := openLog(t, s, storage.LogConfig{FileDeleteDelayMs: 60_000})
+		mustAppend(t, l, makeBatch(t, 1, 100, 1), 0)
+		if err := waitOn(run.OS(), l).flush(l); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteLog(tp0, topicID); err != nil {
+			t.Fatal(err)
+		}
+		left := mem.Crash()
+		s.Close()
+		s = openStore(t, left, "data")
+		if found := s.Found(); len(found) != 0 {
+			t.Errorf("disk %d: after a power cut there is %v again", seed, found)
+		}
+		s.Close()
+	}
+}
+
+// A directory that was opened is not clean any more, also if nothing else was written to it before the power went.
+func TestOpeningTakesTheCleanMarkAway(t *testing.T) {
+	for seed := range uint64(powerCuts) {
+		mem := vfs.NewMem(seed)
+		openStore(t, mem, "data").Close()
+		s := openStore(t, mem, "data")
+		if !s.Directories()[0].WasClean {
+			t.Fatal("not clean after Close")
+		}
+		left := mem.Crash()
+		s.Close()
+		s = openStore(t, left, "data")
+		if s.Directories()[0].WasClean {
+			t.Errorf("disk %d: clean after a power cut", seed)
+		}
+		s.Close()
+	}
+}
+
+// Index entries that lead past what recovery found are cut off, durably: behind newer entries they could pass for the log's own later.
+func TestStaleIndexEntriesAreCut(t *testing.T) {
+	for seed := range uint64(powerCuts) {
+		mem := vfs.NewMem(seed)
+		cfg := storage.LogConfig{IndexIntervalBytes: 100}
+		s := openStore(t, mem, "data")
+		l := openLog(t, s, cfg)
+		for i := range 20 {
+			mustAppend(t, l, makeBatch(t, 1, 200, int64(i)), 0)
+		}
+		s.Close()
+		if err := mem.Remove("data/.kafka_cleanshutdown"); err != nil {
+			t.Fatal(err)
+		}
+		good := make(map[string]int64)
+		for file, stale := range map[string][]byte{
+			".index":     {0, 0, 0, 40, 0, 0, 0x20, 0, 0, 0, 0, 41, 0, 0, 0x21, 0},
+			".timeindex": {0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 40},
+		} {
+			path := "data/t-0/00000000000000000000" + file
+			f, err := mem.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size, err := f.Size()
+			if err != nil || size == 0 {
+				t.Fatalf("%s has %d bytes: %v", path, size, err)
+			}
+			_, err = f.WriteAt(stale, size)
+			if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			good[path] = size
+		}
+		s = openStore(t, mem, "data")
+		openLog(t, s, cfg)
+		for when, disk := range map[string]*vfs.Mem{"after recovery": mem, "after a power cut": mem.Crash()} {
+			for path, size := range good {
+				if e, err := disk.Stat(path); err != nil || e.Size > size {
+					t.Errorf("disk %d, %s: %s has %d bytes, and %d of them are good: %v", seed, when, path, e.Size, size, err)
+				}
+			}
+		}
+		s.Close()
+	}
+}
+
+// What is deleted gives its space back although it had been read, and files kept open for the next read.
+func TestDeletedFilesGiveTheirSpaceBack(t *testing.T) {
+	sim := run.NewSim(1)
+	sim.Run(func() {
+		mem := vfs.NewMem(1)
+		s, err := storage.Open(storage.Config{FS: mem, Env: sim, Dirs: []string{"data"}, NodeID: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := func() int64 {
+			total, usable, err := mem.Space("data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return total - usable
+		}
+		before := used()
+		l := openLog(t, s, storage.LogConfig{SegmentBytes: 20_000, Delete: true, RetentionMs: -1, RetentionBytes: 30_000})
+		for range 20 {
+			mustAppend(t, l, makeBatch(t, 1, 9_000, 1), 0)
+		}
+		if err := waitOn(sim, l).flush(l); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readAll(l, 0, l.LogEnd(), 1_000); err != nil {
+			t.Fatal(err)
+		}
+		settle := func() { sim.NewSignal().WaitFor(time.Second) }
+		if err := l.ApplyRetention(1); err != nil {
+			t.Fatal(err)
+		}
+		if settle(); used()-before > 80_000 {
+			t.Errorf("%d bytes are taken after retention left %d of %d", used()-before, l.Size(), 20*9_000)
+		}
+		if err := s.DeleteLog(tp0, topicID); err != nil {
+			t.Fatal(err)
+		}
+		if settle(); used() > before+8192 { // the checkpoints, a page each
+			t.Errorf("%d bytes are taken after the log was deleted", used()-before)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Index files without their log, and snapshots without content, are what a power cut leaves of a roll: recovery removes them, durably, so that a segment
+// made at the same offset later does not take them for its own.
+func TestLeftoversAreRemoved(t *testing.T) {
+	mem := vfs.NewMem(1)
+	s := openStore(t, mem, "data")
+	l := openLog(t, s, storage.LogConfig{})
+	for range 3 {
+		mustAppend(t, l, makeBatch(t, 1, 100, 1), 0)
+	}
+	if err := waitOn(run.OS(), l).flush(l); err != nil {
+		t.Fatal(err)
+	}
+	left := mem.Crash()
+	s.Close()
+	var made []string
+	for name, content := range map[string]string{"3.index": "12345678", "3.timeindex": "", "3.txnindex": "stale", "2.snapshot": "", "1.snapshot": "damaged"} {
+		path := fmt.Sprintf("data/t-0/%020d%s", name[0]-'0', name[1:])
+		f, err := left.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte(content), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, path)
+	}
+	if err := left.SyncDir("data/t-0"); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, left, "data")
+	defer s.Close()
+	if l := openLog(t, s, storage.LogConfig{}); l.LogEnd() != 3 || l.LogStart() != 0 {
+		t.Fatalf("log from %d to %d", l.LogStart(), l.LogEnd())
+	}
+	for when, disk := range map[string]*vfs.Mem{"after recovery": left, "after a power cut": left.Crash()} {
+		for _, path := range made {
+			if _, err := disk.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %s is still there: %v", when, path, err)
+			}
+		}
+	}
+}
+
+// A transaction index that the disk refuses holds the recovery point back and is written later: no aborted transaction is forgotten.
+func TestRefusedTransactionIndex(t *testing.T) {
+	sim := run.NewSim(1)
+	sim.Run(func() {
+		mem := vfs.NewMem(1)
+		faults := vfs.NewFault(mem)
+		s, err := storage.Open(storage.Config{FS: faults, Env: sim, Dirs: []string{"data"}, NodeID: 1, CheckpointMs: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := openLog(t, s, storage.LogConfig{})
+		w := waitOn(sim, l)
+		flush := func() {
+			t.Helper()
+			if err := w.flush(l); err != nil {
+				t.Fatal(err)
+			}
+			sim.NewSignal().WaitFor(time.Second)
+		}
+		point := func() string {
+			data := make([]byte, 100)
+			f, err := mem.Open("data/recovery-point-offset-checkpoint")
+			if errors.Is(err, fs.ErrNotExist) {
+				return ""
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, _ := f.ReadAt(data, 0)
+			return string(data[:n])
+		}
+		size := func() int64 {
+			e, err := mem.Stat("data/t-0/00000000000000000000.txnindex")
+			if errors.Is(err, fs.ErrNotExist) {
+				return 0
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.Size
+		}
+		refusal := faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "*.txnindex", Action: vfs.ShortWrite})
+		abort(t, l, 5)
+		flush()
+		if got := point(); got != "" {
+			t.Errorf("the recovery point moved past an abort that is in no index: %q", got)
+		}
+		refusal.Remove()
+		abort(t, l, 6)
+		flush()
+		if got := point(); got != "0\n1\nt 0 4\n" || size() != 68 {
+			t.Errorf("recovery point %q, transaction index of %d bytes, want 4 and 68", got, size())
+		}
+		left := mem.Crash()
+		if e, err := left.Stat("data/t-0/00000000000000000000.txnindex"); err != nil || e.Size != 68 {
+			t.Errorf("after a power cut the transaction index has %d bytes: %v", e.Size, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// abort appends a transaction of one record and its abort marker.
+func abort(t *testing.T, l *storage.Log, producer ids.ProducerID) {
+	t.Helper()
+	for _, b := range abortedTransaction(t, producer) {
+		mustAppend(t, l, b, 0)
+	}
+}

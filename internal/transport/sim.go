@@ -430,21 +430,22 @@ func (c *simConn) reset() {
 	c.writeSignal.Set()
 }
 
-// wait releases the lock, waits on signal until the deadline and takes the lock again.
+// wait releases the lock, waits on signal until the deadline and takes the lock again, also where the wait ends the goroutine (a killed
+// process of a simulation): the callers' deferred calls release it.
 func (c *simConn) wait(signal Signal, deadline time.Time) error {
-	if deadline.IsZero() {
-		c.sim.mu.Unlock()
-		signal.Wait()
-		c.sim.mu.Lock()
-		return nil
-	}
-	left := deadline.Sub(c.sim.now())
-	if left <= 0 {
-		return os.ErrDeadlineExceeded
+	var left time.Duration
+	if !deadline.IsZero() {
+		if left = deadline.Sub(c.sim.now()); left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
 	}
 	c.sim.mu.Unlock()
-	signal.WaitFor(left)
-	c.sim.mu.Lock()
+	defer c.sim.mu.Lock()
+	if deadline.IsZero() {
+		signal.Wait()
+	} else {
+		signal.WaitFor(left)
+	}
 	return nil
 }
 

@@ -24,6 +24,8 @@ type fakePartitions struct {
 	produce func(q *replication.ProduceQuery, res *replication.Produced, w *replication.Waiter) bool
 	// onWatch, if set, runs within Watch before it looks: what happens between a look and the registration.
 	onWatch func(target *replication.Target)
+	// afterWatch, if set, runs once within Watch after it registered.
+	afterWatch func()
 	// beforeFired, if set, runs once between a waiter's removal and its Fired: when Unwatch comes too late.
 	beforeFired func()
 	// onFetch, if set, runs once within Fetch.
@@ -243,12 +245,14 @@ func (p *fakePartitions) Watch(target *replication.Target, seen replication.Seen
 		p.onWatch(target)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	l, code := p.find(target)
 	if code != wire.ErrorNone || l.watermark != seen.HighWatermark || l.start != seen.LogStart {
+		p.mu.Unlock()
 		return false
 	}
 	l.waiters = append(l.waiters, fakeWait{w, seen.HighWatermark + 1})
+	p.mu.Unlock()
+	p.once(&p.afterWatch)
 	return true
 }
 

@@ -96,6 +96,74 @@ func TestFetchWaiterFiresLate(t *testing.T) {
 	}
 }
 
+// TestFetchNewsBeforeParking: what happens after the registration, before the request is parked, is not missed.
+func TestFetchNewsBeforeParking(t *testing.T) {
+	g := newRig(t, run.OS())
+	g.partitions.afterWatch = func() { g.partitions.append("a", 0, batchOf(1, 10)) }
+	c := g.start(wire.FetchKey, 12, newFetch(fetchPart{"a", 0, 0}))
+	if c.outcome != Replied {
+		t.Fatalf("outcome %d", c.outcome)
+	}
+	var resp wire.FetchResponse
+	c.reply(&resp)
+	if got := fetched(&resp); got[0].Bytes == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// lateTimers is an Env whose timers are never stopped in time: they run when the test says so.
+type lateTimers struct {
+	run.Env
+	due []func()
+}
+
+type lateTimer struct{}
+
+func (lateTimer) Stop() bool          { return false }
+func (lateTimer) Reset(time.Duration) {}
+
+func (e *lateTimers) AfterFunc(_ time.Duration, _ string, fn func()) run.Timer {
+	e.due = append(e.due, fn)
+	return lateTimer{}
+}
+
+// TestTimerRunsLate: the timer of an answered request neither wakes nor ends the next one, on the same session or not.
+func TestTimerRunsLate(t *testing.T) {
+	env := &lateTimers{Env: run.OS()}
+	g := newRig(t, env)
+	appends(g)
+	id := g.begin(fetchPart{"a", 0, 0})
+	fetch := func(epoch int32, offset int64) *call {
+		return g.start(wire.FetchKey, 12, session(newFetch(fetchPart{"a", 0, offset}), id, epoch))
+	}
+	first := fetch(1, 0)
+	g.partitions.append("a", 0, batchOf(1, 1))
+	first.reply(new(wire.FetchResponse))
+	second := fetch(2, 1)
+	produce := func() *call {
+		req := newProduce(-1, 1000)
+		produceTo(req, "b", ids.TopicID{}, producePart{0, batchOf(1, 1)})
+		return g.start(wire.ProduceKey, 9, req)
+	}
+	third := produce()
+	g.partitions.advance("b", 0, 1)
+	third.reply(new(wire.ProduceResponse))
+	fourth := produce()
+	if len(env.due) != 4 {
+		t.Fatalf("%d timers: state that a late timer holds must not be used again", len(env.due))
+	}
+	env.due[0]()
+	env.due[2]()
+	if second.outcome != Parked || fourth.outcome != Parked || second.woken() || fourth.woken() {
+		t.Error("a late timer woke the next request")
+	}
+	env.due[1]()
+	env.due[3]()
+	if !second.woken() || !fourth.woken() {
+		t.Error("a timer did not wake its request")
+	}
+}
+
 // TestFetchEndsWhileSomebodyLooks: news are looked at on the goroutine that brought them, while the time runs out or the
 // connection breaks.
 func TestFetchEndsWhileSomebodyLooks(t *testing.T) {

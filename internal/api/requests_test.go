@@ -328,6 +328,9 @@ func TestInitProducerIDUnique(t *testing.T) {
 			}
 			done(first, int32(round+1), wire.ErrorNone)
 			first += ids.ProducerID(round + 1)
+			if len(calls) < 10 {
+				calls = append(calls, g.start(wire.InitProducerIdKey, int16(round), newInitProducer()))
+			}
 		}
 		for _, c := range calls {
 			var resp wire.InitProducerIdResponse

@@ -49,7 +49,8 @@ func compareTopicPartitions(a, b ids.TopicPartition) int {
 	return int(a.Partition) - int(b.Partition)
 }
 
-// readOffsetCheckpoint returns an empty map where there is no file. The file is replaced atomically, so a damaged one is corruption.
+// readOffsetCheckpoint returns an empty map where there is no file, or an empty one: Kafka makes its files so, before the first checkpoint. The file is replaced
+// atomically, so a damaged one is corruption.
 func readOffsetCheckpoint(fsys vfs.FS, path string) (offsetCheckpoint, error) {
 	data, err := readWholeFile(fsys, path, checkpointLimit)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,6 +58,9 @@ func readOffsetCheckpoint(fsys vfs.FS, path string) (offsetCheckpoint, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(data) == 0 {
+		return offsetCheckpoint{}, nil
 	}
 	rows, err := checkpointRows(string(data), 3)
 	if err != nil {

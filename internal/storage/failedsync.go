@@ -13,10 +13,14 @@ import (
 func (d *directory) cutFailedSync() error {
 	fsys := d.store.cfg.FS
 	path := d.path + "/" + failedSyncFile
-	if _, err := fsys.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	entry, err := fsys.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	bounds, err := readOffsetCheckpoint(fsys, path)
+	bounds, rerr := readOffsetCheckpoint(fsys, path)
+	if err = errors.Join(err, rerr); err == nil && entry.Size == 0 {
+		err = errors.New("it is empty")
+	}
 	if err != nil {
 		return &RefusedError{d.path, fmt.Sprintf("%s, which says what was durable before a failed sync, is damaged (%v)", failedSyncFile, err), err}
 	}

@@ -74,3 +74,47 @@ func TestKafkaDirectory(t *testing.T) {
 	}
 	s.Close()
 }
+
+// kill -9 before Kafka's first checkpoint leaves empty checkpoint files and indexes at their preallocated size, full of zeros.
+func TestKafkaDirectoryAfterAKill(t *testing.T) {
+	dir := copyKafka(t)
+	for _, name := range []string{"recovery-point-offset-checkpoint", "log-start-offset-checkpoint", "replication-offset-checkpoint"} {
+		if err := os.WriteFile(dir+"/"+name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tp := ids.TopicPartition{Topic: "t"}
+	segment := dir + "/" + tp.String() + "/00000000000000000000"
+	for _, suffix := range []string{".index", ".timeindex"} {
+		if err := os.Truncate(segment+suffix, 10<<20/12*12); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(segment + ".log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s := openStore(t, vfs.OS(), dir)
+		for _, f := range s.Found() {
+			l, err := s.OpenLog(f.Topic, f.ID, storage.LogConfig{Compact: f.Topic != tp})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Topic != tp {
+				continue
+			}
+			if got, err := readAll(l, 0, l.LogEnd(), 30_000); err != nil || !bytes.Equal(got, raw) {
+				t.Errorf("read %d bytes of %d: %v", len(got), len(raw), err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, suffix := range []string{".index", ".timeindex"} {
+			if e, err := os.Stat(segment + suffix); err != nil || e.Size() == 0 || e.Size() > 10_000 {
+				t.Errorf("%s has %d bytes: %v", suffix, e.Size(), err)
+			}
+		}
+	}
+}

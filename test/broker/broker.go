@@ -159,8 +159,11 @@ func (b *Broker) spawn() error {
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = outputWriter{b}, outputWriter{b}
-	// Our own OTTLA_… variables are not settings of the broker, which refuses names that it does not know.
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OTTLA_") }), env...)
+	cmd.Env = append(os.Environ(), env...)
+	if b.cfg.Kind == Ottla {
+		// The suite's own OTTLA_… variables are not settings of the broker, which refuses names that it does not know.
+		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "OTTLA_") })
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("broker: %w", err)

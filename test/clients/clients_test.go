@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,7 +95,7 @@ func makeRecords(seed uint64, n int, partition int32, traits Traits) []Record {
 			}
 		}
 		if i == n/2 {
-			r.Value = bytes.Repeat([]byte("0123456789abcdef"), 12_000)
+			r.Value = bytes.Repeat([]byte("0123456789abcdef"), 40_000)
 		}
 		records[i] = r
 	}
@@ -164,12 +165,15 @@ func createTopic(t *testing.T, ctx context.Context, addr, topic string, partitio
 	}
 }
 
+// topics makes names new, so that tests can run several times against one broker.
+var topics atomic.Int32
+
 const perPartition = 120
 
 func produceAndRead(t *testing.T, client Client, codec string, idempotent bool) {
 	ctx, traits := testContext(t), client.Traits()
 	franz := NewFranz(shared.Addr())
-	topic := fmt.Sprintf("read.%s.%s.%v", client.Name(), codec, idempotent)
+	topic := fmt.Sprintf("read.%s.%s.%v.%d", client.Name(), codec, idempotent, topics.Add(1))
 	createTopic(t, ctx, shared.Addr(), topic, 3)
 	seed := uint64(len(topic))
 	own := [2][]Record{makeRecords(seed, perPartition, 0, traits), makeRecords(seed, perPartition, 1, traits)}
@@ -289,7 +293,10 @@ func checkOffsets(t *testing.T, ctx context.Context, client Client, topic string
 			largest = i
 		}
 	}
-	ats, want := []int64{-2, -1, at}, []int64{0, int64(len(records)), first}
+	// The large record compresses a thousandfold: a broker that looks for the timestamp of the next one must open that batch.
+	large := records[len(records)/2+1].TimestampMs
+	firstLarge := slices.IndexFunc(records, func(r Record) bool { return r.TimestampMs >= large })
+	ats, want := []int64{-2, -1, at, large}, []int64{0, int64(len(records)), first, int64(firstLarge)}
 	if !client.Traits().NoMaxTimestamp {
 		ats, want = append(ats, -3), append(want, int64(largest))
 	}
@@ -340,7 +347,7 @@ func TestAdmin(t *testing.T) {
 	for _, client := range everyClient(shared.Addr()) {
 		t.Run(client.Name(), func(t *testing.T) {
 			defer client.Close()
-			ctx, traits, topic := testContext(t), client.Traits(), "admin."+client.Name()
+			ctx, traits, topic := testContext(t), client.Traits(), fmt.Sprintf("admin.%s.%d", client.Name(), topics.Add(1))
 			maker := client
 			if traits.NoAdmin {
 				maker = NewFranz(shared.Addr())
@@ -395,11 +402,12 @@ func TestAdmin(t *testing.T) {
 // TestAdminCodes: the error code of each refusal, as Kafka 4.3.1 answers.
 func TestAdminCodes(t *testing.T) {
 	ctx, franz := testContext(t), NewFranz(shared.Addr())
-	if err := franz.CreateTopic(ctx, "codes", 1, 1, nil); err != nil {
+	taken := fmt.Sprintf("codes.%d", topics.Add(1))
+	if err := franz.CreateTopic(ctx, taken, 1, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]struct{ got, want error }{
-		"a topic that exists":         {franz.CreateTopic(ctx, "codes", 1, 1, nil), kerr.TopicAlreadyExists},
+		"a topic that exists":         {franz.CreateTopic(ctx, taken, 1, 1, nil), kerr.TopicAlreadyExists},
 		"more replicas than brokers":  {franz.CreateTopic(ctx, "codes.rf", 1, 3, nil), kerr.InvalidReplicationFactor},
 		"no replicas":                 {franz.CreateTopic(ctx, "codes.rf0", 1, 0, nil), kerr.InvalidReplicationFactor},
 		"no partitions":               {franz.CreateTopic(ctx, "codes.p0", 0, 1, nil), kerr.InvalidPartitions},
@@ -428,4 +436,28 @@ func codeOf(err error) int16 {
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// TestLookupInsideZstd: the first thing that a fresh broker has to open is one large, highly compressible batch of librdkafka's, whose zstd frame
+// tells no size: a broker that reuses buffers must not depend on an earlier batch having grown them.
+func TestLookupInsideZstd(t *testing.T) {
+	ctx := testContext(t)
+	b, err := broker.Start(broker.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Kill()
+	client := NewLibrdkafka(b.Addr())
+	defer client.Close()
+	createTopic(t, ctx, b.Addr(), "lookup", 1)
+	records := makeRecords(1, perPartition, 0, Traits{})
+	if _, err := client.Produce(ctx, ProduceConfig{Topic: "lookup", Codec: "zstd", Idempotent: true}, records); err != nil {
+		t.Fatal(err)
+	}
+	at := records[perPartition-2].TimestampMs
+	want := slices.IndexFunc(records, func(r Record) bool { return r.TimestampMs >= at })
+	got, err := NewFranz(b.Addr()).Offsets(ctx, "lookup", 0, []int64{at})
+	if err != nil || got[0] != int64(want) {
+		t.Errorf("the offset of timestamp %d is %v (%v), want %d", at, got, err, want)
+	}
 }

@@ -127,7 +127,7 @@ func (w *world) main() {
 		w.client(fmt.Sprintf("producer %d", i), (*simClient).produce)
 	}
 	w.client("consumer", (*simClient).consume)
-	for round := range simRounds {
+	for round := 0; round < simRounds && !w.ending; round++ {
 		last := round == simRounds-1
 		if !last {
 			w.cutAfter(1 + w.random.IntN(150))
@@ -150,6 +150,9 @@ func (w *world) main() {
 	}
 	if !w.ending {
 		w.audit()
+	}
+	if w.ending {
+		return // it failed: Run ends what still runs
 	}
 	w.ending = true
 	for w.working > 0 {
@@ -385,7 +388,7 @@ func (c *simClient) produce() {
 	}
 	p.id, p.epoch = ids.ProducerID(resp.ProducerId), ids.ProducerEpoch(resp.ProducerEpoch)
 	c.saw("producer %d", p.id)
-	for p.acked < simBatches && p.connected() {
+	for p.acked < simBatches && !p.ending && p.connected() {
 		if err := p.work(); err != nil {
 			p.lost(err)
 		}

@@ -31,6 +31,7 @@ func NewTable(deps Deps) *Table {
 		{wire.FetchKey, 4, 18, 4, 16 * smallBody, t.fetch.handle},
 		{wire.ListOffsetsKey, 1, 11, 1, 16 * smallBody, t.listOffsets},
 		{wire.MetadataKey, 0, 13, 0, 16 * smallBody, t.metadata},
+		{wire.FindCoordinatorKey, 0, 6, 0, smallBody, t.findCoordinator},
 		{wire.ApiVersionsKey, 0, 4, 0, smallBody, t.apiVersions},
 		{wire.CreateTopicsKey, 2, 7, 2, 16 * smallBody, t.createTopics},
 		{wire.DeleteTopicsKey, 1, 6, 1, 16 * smallBody, t.deleteTopics},

@@ -109,7 +109,7 @@ func (b *Broker) openStorage() error {
 	s := b.settings.broker
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, NodeID: ids.BrokerID(b.config.NodeID),
-		FlushLingerMs: s.FlushLingerMs, RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
+		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
 		ReserveBytes: reserveBytes(b.doors.disk, b.settings.dirs), Events: storageEvents(b.logger),
 	})
 	if err != nil {
@@ -121,6 +121,14 @@ func (b *Broker) openStorage() error {
 	})
 	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), static: b.settings.static, partitions: partitions, store: store, logger: b.logger}
 	return nil
+}
+
+// flushLinger is storage's form of ottla.flush.linger.ms, where 0 means the default.
+func flushLinger(ms int64) int64 {
+	if ms == 0 {
+		return storage.NoLinger
+	}
+	return ms
 }
 
 // reserveBytes is what is kept of a disk so that metadata can be written, and topics deleted, when it is full: 2 %, at most 64 MiB.
@@ -147,7 +155,7 @@ func (b *Broker) openServer() error {
 		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger),
 		Limits: server.Limits{
 			RequestMaxBytes: int(s.RequestMaxBytes), ReplyBytesPerConnection: int(s.ConnectionReplyBytes), FirstRequestTime: time.Duration(s.UnauthenticatedMaxMs) * time.Millisecond,
-			IdleTime: time.Duration(s.ConnectionMaxIdleMs) * time.Millisecond, RequestsInFlight: s.ConnectionMaxRequests,
+			IdleTime: idleTime(s.ConnectionMaxIdleMs), RequestsInFlight: s.ConnectionMaxRequests,
 			MemoryBytes: s.ServerMemoryBytes, Connections: s.MaxConnections, ConnectionsPerIP: s.MaxConnectionsPerIP,
 		},
 	})
@@ -196,6 +204,15 @@ func (b *Broker) metadataDir(log *metadataLog) string {
 	panic("the metadata log lies in a directory that the store does not have")
 }
 
+// idleTime is connections.max.idle.ms, where a negative value means for ever.
+func idleTime(ms int64) time.Duration {
+	const forever = 100 * 365 * 24 * time.Hour
+	if ms < 0 || ms > forever.Milliseconds() {
+		return forever
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
 func (b *Broker) apiSettings() api.Settings {
 	s := b.settings.broker
 	settings := api.Settings{
@@ -238,6 +255,9 @@ func (b *Broker) Addr() string { return b.addr }
 
 // AdminAddr is HOST:PORT of metrics, health and profiles; empty if Config.Admin was.
 func (b *Broker) AdminAddr() string { return b.adminAddr }
+
+// DataDirs are the directories that hold the data.
+func (b *Broker) DataDirs() []string { return b.settings.dirs }
 
 // ClusterID is the cluster's id, made when the data directory was first used.
 func (b *Broker) ClusterID() string { return b.store.ClusterID() }

@@ -82,6 +82,9 @@ func (c Config) resolve() (settings, error) {
 			return s, fmt.Errorf("advertise %q: clients need a host and a port to connect to", c.Advertise)
 		}
 	}
+	if s.static["max.connections"] == "0" {
+		return s, errors.New("settings: max.connections=0 would let nobody connect; leave it out for no limit")
+	}
 	layers := config.Layers{Static: s.static}
 	s.broker, s.topicDefaults = layers.BrokerConfig(), layers.TopicConfig()
 	s.dirs = s.broker.LogDirs

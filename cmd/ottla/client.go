@@ -41,6 +41,7 @@ func (f *clientFlags) open(options ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RequestRetries(5),
 		kgo.DialTimeout(min(f.timeout, 5*time.Second)),
 		kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a broker that has just started is found at once
 	}
 	client, err := kgo.NewClient(append(base, options...)...)
 	if err != nil {

@@ -75,7 +75,7 @@ func runServe(cmd *cobra.Command, flags *serveFlags) error {
 	if broker.AdminAddr() != "" {
 		admin = ", admin http://" + broker.AdminAddr()
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "ottla %s ready: kafka %s%s, data %s\n", version(), broker.Addr(), admin, config.DataDir)
+	fmt.Fprintf(cmd.OutOrStdout(), "ottla %s ready: kafka %s%s, data %s\n", version(), broker.Addr(), admin, strings.Join(broker.DataDirs(), ","))
 	<-cmd.Context().Done()
 	// The command's context is over; draining gets a fresh one.
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)

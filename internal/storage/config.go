@@ -80,7 +80,7 @@ type Config struct {
 	NodeID ids.BrokerID
 	// ClusterID must be the directories' own; empty accepts it, and makes one for new directories.
 	ClusterID string
-	// FlushLingerMs is how long Flush(false) may be put off, ottla.flush.linger.ms: 5.
+	// FlushLingerMs is how long Flush(false) may be put off, ottla.flush.linger.ms: 5. NoLinger: not at all.
 	FlushLingerMs int64
 	// CheckpointBytes of flushed data, or CheckpointMs after it, move the recovery points: 16 MiB, 5,000.
 	CheckpointBytes int64
@@ -99,13 +99,20 @@ type Config struct {
 	Events      Events
 }
 
+// NoLinger is the Config.FlushLingerMs that puts no flush off.
+const NoLinger int64 = -1
+
 func (c Config) withDefaults() Config {
 	def := func(v *int64, d int64) {
 		if *v <= 0 {
 			*v = d
 		}
 	}
-	def(&c.FlushLingerMs, 5)
+	if c.FlushLingerMs == NoLinger {
+		c.FlushLingerMs = 0
+	} else {
+		def(&c.FlushLingerMs, 5)
+	}
 	def(&c.CheckpointBytes, 16<<20)
 	def(&c.CheckpointMs, 5_000)
 	def(&c.RetentionCheckMs, 300_000)

@@ -2,6 +2,8 @@ module github.com/ottla-io/ottla
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/klauspost/compress v1.20.4

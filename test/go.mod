@@ -2,6 +2,8 @@ module github.com/ottla-io/ottla/test
 
 go 1.26.0
 
+toolchain go1.26.11
+
 replace github.com/ottla-io/ottla => ../
 
 require (

@@ -3,6 +3,8 @@ module github.com/ottla-io/ottla/tools
 
 go 1.26.0
 
+toolchain go1.26.11
+
 tool (
 	golang.org/x/vuln/cmd/govulncheck
 	golang.org/x/vulndb/cmd/indexdb

@@ -38,7 +38,7 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 // TestApiVersionsRanges: exactly what is served, with Kafka 4.3.1's ranges, Produce from 0 (KAFKA-18659).
 func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
-	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4}, 32: {1, 4}, 46: {0, 0}, 60: {0, 2}, 75: {0, 0}}
+	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4}, 32: {1, 4}, 46: {0, 0}, 60: {0, 2}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
 		var resp wire.ApiVersionsResponse
 		g.do(wire.ApiVersionsKey, version, newApiVersions("ask", "1.0"), &resp)
@@ -123,7 +123,7 @@ func TestTruncatedRequests(t *testing.T) {
 		wire.OffsetForLeaderEpochKey: &wire.OffsetForLeaderEpochRequest{Topics: []wire.OffsetForLeaderEpochRequestOffsetForLeaderTopic{{Topic: "a", Partitions: make([]wire.OffsetForLeaderEpochRequestOffsetForLeaderPartition, 1)}}},
 		wire.DescribeConfigsKey:      &wire.DescribeConfigsRequest{Resources: []wire.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: "a"}}},
 		wire.DescribeClusterKey:      &wire.DescribeClusterRequest{EndpointType: 1}, wire.DescribeTopicPartitionsKey: &wire.DescribeTopicPartitionsRequest{},
-		wire.ListPartitionReassignmentsKey: &wire.ListPartitionReassignmentsRequest{},
+		wire.ListPartitionReassignmentsKey: &wire.ListPartitionReassignmentsRequest{}, wire.FindCoordinatorKey: &wire.FindCoordinatorRequest{Key: "g"},
 	}
 	for i := range g.table.entries {
 		entry := &g.table.entries[i]
@@ -665,6 +665,32 @@ func TestDescribeConfigsLeavesOut(t *testing.T) {
 	for _, c := range resp.Results[0].Configs {
 		if c.Documentation.Valid || len(c.Synonyms) != 0 {
 			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestFindCoordinator: there is none, and every client is told so for good, for every key that it asked for.
+func TestFindCoordinator(t *testing.T) {
+	g := newRig(t, run.OS())
+	for version := int16(0); version <= 6; version++ {
+		for kind, want := range map[int8]wire.ErrorCode{0: 30, 1: 53, 2: 30, 3: 42} {
+			if version == 0 && kind != 0 {
+				continue // version 0 knows groups only
+			}
+			if kind == 2 && version < 6 {
+				want = wire.ErrorInvalidRequest
+			}
+			var resp wire.FindCoordinatorResponse
+			g.do(wire.FindCoordinatorKey, version, &wire.FindCoordinatorRequest{Key: "x", KeyType: kind, CoordinatorKeys: []string{"x", "y"}}, &resp)
+			if version < 4 {
+				resp.Coordinators = []wire.FindCoordinatorResponseCoordinator{{Key: "x", NodeId: resp.NodeId, Port: resp.Port, Host: resp.Host, ErrorCode: resp.ErrorCode},
+					{Key: "y", NodeId: -1, Port: -1, ErrorCode: want}}
+			}
+			for i, c := range resp.Coordinators {
+				if len(resp.Coordinators) != 2 || c.Key != []string{"x", "y"}[i] || c.ErrorCode != want || c.ErrorCode.Retriable() || c.NodeId != -1 || c.Port != -1 || c.Host != "" {
+					t.Errorf("version %d type %d: %+v", version, kind, c)
+				}
+			}
 		}
 	}
 }

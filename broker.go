@@ -117,7 +117,7 @@ func (b *Broker) openStorage() error {
 	}
 	b.store = store
 	partitions := replication.New(replication.Config{
-		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.logger),
+		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.doors.env, b.logger),
 	})
 	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), static: b.settings.static, partitions: partitions, store: store, logger: b.logger}
 	return nil

@@ -80,7 +80,8 @@ func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers [
 		}
 		state := partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR}
 		tp := ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}
-		if err := c.partitions.Assign(tp, topic.ID, state, settings); err != nil {
+		var corrupt *storage.CorruptError
+		if err := c.partitions.Assign(tp, topic.ID, state, settings); err != nil && !errors.As(err, &corrupt) { // of damage storage has told
 			c.logger.Error("a partition cannot be served", "partition", tp, "error", err)
 		}
 	}

@@ -2,12 +2,15 @@ package ottla
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/replication"
+	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/server"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -58,10 +61,45 @@ func storageEvents(logger *slog.Logger) storage.Events {
 	}
 }
 
-func replicationEvents(logger *slog.Logger) replication.Events {
+// repeatAfter is when the log says again that a partition answers KAFKA_STORAGE_ERROR. Clients retry it many times a second.
+const repeatAfter = time.Minute
+
+// storageErrors lets each reason for KAFKA_STORAGE_ERROR through once in a while, and not at all where the log has said more
+// already: that a directory is offline, or a partition damaged.
+type storageErrors struct {
+	env run.Env
+
+	mu   sync.Mutex // guards the rest
+	said map[string]time.Duration
+}
+
+func (s *storageErrors) news(tp ids.TopicPartition, err error) bool {
+	var corrupt *storage.CorruptError
+	if errors.As(err, &corrupt) {
+		return false
+	}
+	about := tp.String()
+	var offline *storage.OfflineError
+	if errors.As(err, &offline) {
+		about = offline.Path
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.env.Monotonic()
+	if last, ok := s.said[about]; ok && now-last < repeatAfter {
+		return false
+	}
+	s.said[about] = now
+	return true
+}
+
+func replicationEvents(env run.Env, logger *slog.Logger) replication.Events {
+	failures := &storageErrors{env: env, said: make(map[string]time.Duration)}
 	return replication.Events{
 		StorageError: func(tp ids.TopicPartition, err error) {
-			logger.Error("a partition answered KAFKA_STORAGE_ERROR", "partition", tp, "error", err)
+			if failures.news(tp, err) {
+				logger.Error("a partition answered KAFKA_STORAGE_ERROR", "partition", tp, "error", err)
+			}
 		},
 		Refused: func(tp ids.TopicPartition, code wire.ErrorCode) {
 			logger.Debug("a produce was refused", "partition", tp, "code", code.Name())

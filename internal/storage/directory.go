@@ -108,7 +108,7 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 	fsys := d.store.cfg.FS
 	entries, err := fsys.List(d.path)
 	if err != nil {
-		return "", nil, fmt.Errorf("list %s: %w", d.path, err)
+		return "", nil, &RefusedError{d.path, fmt.Sprintf("cannot be read (%v)", err), err}
 	}
 	clusterID, err = d.loadMeta(clusterID, entries)
 	if err != nil {
@@ -146,7 +146,7 @@ func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, err
 		return clusterID, nil
 	}
 	if err != nil {
-		return "", err
+		return "", &RefusedError{d.path, fmt.Sprintf("its meta.properties cannot be read (%v)", err), err}
 	}
 	meta := parseProperties(string(data))
 	if v := meta["version"]; v != "1" {

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
+	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/vfs"
@@ -265,5 +268,77 @@ func abort(t *testing.T, l *storage.Log, producer ids.ProducerID) {
 	t.Helper()
 	for _, b := range abortedTransaction(t, producer) {
 		mustAppend(t, l, b, 0)
+	}
+}
+
+// Where the log survives a power cut and its transaction index does not, recovery makes the index anew, from below the recovery point, whatever newer
+// snapshots there are: each abort marker has its entry, and each entry its marker.
+func TestTransactionIndexAfterAPowerCut(t *testing.T) {
+	markers := 0
+	for seed := range uint64(powerCuts) {
+		mem := vfs.NewMem(seed)
+		cfg := storage.LogConfig{SegmentBytes: 700}
+		s := openStore(t, mem, "data")
+		l := openLog(t, s, cfg)
+		for producer := range ids.ProducerID(12) {
+			abort(t, l, producer)
+			if producer == 5 {
+				if err := waitOn(run.OS(), l).flush(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		left := mem.Crash()
+		s.Close()
+		s = openStore(t, left, "data")
+		l = openLog(t, s, cfg)
+		content, err := readAll(l, 0, l.LogEnd(), 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[ids.Offset]bool{}
+		for len(content) > 0 {
+			b, rest, err := record.Next(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.IsControl() {
+				want[b.BaseOffset()] = true
+			}
+			content = rest
+		}
+		markers += len(want)
+		entries, err := left.List("data/t-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if !strings.HasSuffix(e.Name, ".txnindex") {
+				continue
+			}
+			f, err := left.OpenReadOnly("data/t-0/" + e.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := make([]byte, e.Size)
+			if _, err := f.ReadAt(data, 0); err != nil {
+				t.Fatal(err)
+			}
+			for ; len(data) > 0; data = data[producerstate.TxnIndexEntrySize:] {
+				done, err := producerstate.ParseTxnIndexEntry(data)
+				if err != nil || !want[done.LastOffset] || done.FirstOffset != done.LastOffset-1 {
+					t.Fatalf("disk %d: %s has %+v: %v", seed, e.Name, done, err)
+				}
+				delete(want, done.LastOffset)
+			}
+			f.Close()
+		}
+		if len(want) > 0 {
+			t.Errorf("disk %d: aborts without an entry: %v", seed, want)
+		}
+		s.Close()
+	}
+	if markers < 6*powerCuts+10 { // six of each disk were flushed
+		t.Errorf("only %d aborts survived on %d disks", markers, powerCuts)
 	}
 }

@@ -38,7 +38,7 @@ const (
 //	4  replies come in order, one a request, none for acks=0 (wireClient and the admin client)
 //	9  a batch sent twice gets its original offset, across cuts too; gaps and old epochs get Kafka's codes
 func TestWholeBrokerInASimulation(t *testing.T) {
-	seeds := 60
+	seeds := 150
 	if testing.Short() {
 		seeds = 10
 	}
@@ -87,6 +87,8 @@ type world struct {
 	records [simPartitions]map[int64]promise
 	high    [simPartitions]int64
 	topics  map[string]bool
+	// leading is the leader epoch of each partition, and start in which incarnation it was seen.
+	leading [simPartitions]struct{ epoch, start int32 }
 }
 
 type promise struct {
@@ -187,6 +189,7 @@ func (w *world) cut() {
 }
 
 func (w *world) start() {
+	w.host.Down() // what cut the power ran on to its next wait, and may have bound the port
 	w.down = false
 	w.starts++
 	w.process = w.sim.NewProcess(fmt.Sprintf("broker, start %d", w.starts))
@@ -536,6 +539,10 @@ func (c *simClient) consume() {
 			c.sim.NewSignal().WaitFor(10 * time.Millisecond)
 			continue
 		}
+		if err := c.learnEpochs(); err != nil {
+			c.lost(err)
+			continue
+		}
 		var resp wire.FetchResponse
 		if err := c.conn.do(wire.FetchKey, 12, fetchOne(simTopic, offsets, 50), &resp); err != nil {
 			c.lost(err)
@@ -546,6 +553,26 @@ func (c *simClient) consume() {
 			clear(offsets) // once more from the start
 		}
 	}
+}
+
+// learnEpochs asks who leads: this start's epoch is above those of all earlier starts.
+func (c *simClient) learnEpochs() error {
+	start := int32(c.starts) // the connection belongs to it, or is broken
+	var req wire.MetadataRequest
+	req.Default()
+	req.Topics = []wire.MetadataRequestTopic{{Name: wire.SomeString(simTopic)}}
+	var resp wire.MetadataResponse
+	if err := c.conn.do(wire.MetadataKey, 12, &req, &resp); err != nil {
+		return err
+	}
+	for _, p := range resp.Topics[0].Partitions {
+		last := &c.leading[p.PartitionIndex]
+		if last.start > 0 && (p.LeaderEpoch < last.epoch || (p.LeaderEpoch == last.epoch) != (start == last.start)) {
+			c.failf("start %d leads partition %d in epoch %d, start %d did in epoch %d", start, p.PartitionIndex, p.LeaderEpoch, last.start, last.epoch)
+		}
+		last.epoch, last.start = p.LeaderEpoch, start
+	}
+	return nil
 }
 
 // check compares a fetch with the promises, and moves on.
@@ -607,6 +634,7 @@ func (c *simClient) read(n int32, from int64, p *wire.FetchResponsePartitionData
 // audit reads everything once more, from another client, and holds the log against all promises.
 func (w *world) audit() {
 	c := &simClient{world: w, name: "auditor", host: w.net.Host("auditor"), random: rand.New(rand.NewPCG(w.seed, 99))}
+	w.appendInThisEpoch(c)
 	offsets := make([]int64, simPartitions)
 	for {
 		before := slices.Clone(offsets)
@@ -639,7 +667,9 @@ func (w *world) audit() {
 			}
 			producer = value[:at]
 			fmt.Sscan(value[at+1:], &sequence)
-			count[value]++
+			if count[value]++; count[value] > 1 && producer != "auditor" && sequence != 0 {
+				w.failf("partition %d, offset %d: %q is there twice", n, offset, value)
+			}
 			if before, ok := last[producer]; ok && sequence != before+1 && sequence != 0 {
 				w.failf("partition %d, offset %d: %q follows number %d", n, offset, value, before)
 			}
@@ -648,6 +678,32 @@ func (w *world) audit() {
 	}
 	if w.topics[simTopic] == false {
 		w.failf("the topic was never made")
+	}
+}
+
+// appendInThisEpoch appends one more record to each partition, and promises it with the epoch in which this start leads.
+func (w *world) appendInThisEpoch(c *simClient) {
+	if !c.connected() {
+		return
+	}
+	if err := c.learnEpochs(); err != nil {
+		w.failf("metadata: %v", err)
+		return
+	}
+	for n := range int32(simPartitions) {
+		b := record.NewBuilder(record.None, record.DefaultLevel)
+		b.Append(w.sim.Now().UnixMilli(), nil, []byte("auditor/0"))
+		batch, _ := b.Build()
+		var resp wire.ProduceResponse
+		if !c.do(wire.ProduceKey, 9, produceOne(simTopic, n, -1, 60_000, batch), &resp) {
+			return
+		}
+		answer := &resp.Responses[0].PartitionResponses[0]
+		if answer.ErrorCode != wire.ErrorNone {
+			w.failf("produce: %s", answer.ErrorCode.Name())
+			return
+		}
+		w.promised(n, answer.BaseOffset, promise{"auditor/0", ids.LeaderEpoch(w.leading[n].epoch)})
 	}
 }
 

@@ -70,7 +70,7 @@ func writeTail(fsys vfs.FS, path string, position int64, content []byte, sync bo
 }
 
 // rebuildAborted makes a segment's .txnindex what it must be after a crash: the entries below point as they are, then those that the replay found. What lies
-// above point in the file may be torn, or speak of markers that were lost.
+// above point in the file may be torn, or speak of markers that were lost. A new file's entry in the directory is synced with the batches that it is about.
 func (r *recovery) rebuildAborted(s *segment, found []byte) error {
 	path := s.path(txnIndexSuffix)
 	data, err := readWholeFile(s.files.fs, path, 1<<30)
@@ -89,7 +89,6 @@ func (r *recovery) rebuildAborted(s *segment, found []byte) error {
 	if s.txns.written == 0 && errors.Is(err, fs.ErrNotExist) || len(found) == 0 && int64(len(data)) == kept {
 		return nil
 	}
-	r.changed = true
 	if err := writeTail(s.files.fs, path, kept, found, true); err != nil {
 		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}

@@ -56,7 +56,6 @@ type cutRun struct {
 	found  int // records, at the last read
 
 	mu   sync.Mutex
-	cut  bool
 	acks [cutPartitions]map[string]int64 // offsets by value, of what was acknowledged before the cut
 }
 
@@ -86,6 +85,15 @@ func (c *cutRun) client(b *Broker, options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
+// stop closes a broker that no client waits for: long polls of clients that are gone are not waited out.
+func (c *cutRun) stop(b *Broker) {
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
+		c.t.Errorf("seed %d: close: %v", c.seed, err)
+	}
+}
+
 // life starts a broker, writes to it and cuts its power at a random operation of its disk.
 func (c *cutRun) life(number int) {
 	b := c.start()
@@ -96,7 +104,7 @@ func (c *cutRun) life(number int) {
 	}
 	cutNow := make(chan struct{})
 	var once sync.Once
-	c.cut = false
+	cut := false // guarded by c.mu
 	at := c.disk.Ops() + 30 + c.random.IntN(130)
 	var left *vfs.Mem
 	c.disk.OnOp(func(n int, _ string) {
@@ -106,7 +114,7 @@ func (c *cutRun) life(number int) {
 		once.Do(func() {
 			// An acknowledgement that comes in after this is one that the cut may take: it is not counted.
 			c.mu.Lock()
-			c.cut = true
+			cut = true
 			c.mu.Unlock()
 			left = c.disk.Crash()
 			close(cutNow)
@@ -120,7 +128,7 @@ func (c *cutRun) life(number int) {
 				value := fmt.Sprintf("%d/%d/%d %s", number, p, i, strings.Repeat("x", i*37%400*size))
 				client.Produce(ctx, &kgo.Record{Topic: "t", Partition: p, Value: []byte(value)}, func(r *kgo.Record, err error) {
 					if err == nil {
-						c.note(r)
+						c.note(r, &cut)
 					}
 				})
 				if i%20 == 19 { // small batches, several in flight
@@ -140,21 +148,17 @@ func (c *cutRun) life(number int) {
 	client.CloseAllowingRebalance()
 	sent.Wait()
 	c.disk.OnOp(nil)
-	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := b.Close(ctx); err != nil {
-		c.t.Errorf("seed %d: close: %v", c.seed, err)
-	}
+	c.stop(b)
 	if left != nil {
 		c.disk = left
 	}
 }
 
 // note remembers an acknowledgement that came before the cut.
-func (c *cutRun) note(r *kgo.Record) {
+func (c *cutRun) note(r *kgo.Record, cut *bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cut {
+	if *cut {
 		return
 	}
 	if c.acks[r.Partition] == nil {
@@ -166,11 +170,7 @@ func (c *cutRun) note(r *kgo.Record) {
 // read checks all that the last cut left.
 func (c *cutRun) read() {
 	b := c.start()
-	defer func() {
-		if err := b.Close(context.Background()); err != nil {
-			c.t.Errorf("seed %d: close: %v", c.seed, err)
-		}
-	}()
+	defer c.stop(b)
 	client := c.client(b, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer client.Close()
 	ends, err := kadm.NewClient(client).ListEndOffsets(context.Background(), "t")

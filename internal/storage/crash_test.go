@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/storage"
@@ -138,9 +140,12 @@ func (c *crashScript) openLog() {
 func (c *crashScript) step() {
 	r := c.random.IntN(100)
 	switch {
-	case r < 55:
+	case r < 45:
 		c.note("append")
 		c.append(false)
+	case r < 55:
+		c.note("abort")
+		c.abort()
 	case r < 60:
 		c.note("failed append")
 		rule := c.faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "*.log", Limit: 1, Action: vfs.ShortWrite})
@@ -166,7 +171,7 @@ func (c *crashScript) step() {
 		}
 		c.life().durable = c.log.LogEnd()
 		c.open()
-		c.check(c.log, "reopened")
+		c.check(c.disk, c.log, "reopened")
 	case r < 96:
 		c.note("delete")
 		c.going = true
@@ -207,6 +212,22 @@ func (c *crashScript) append(fails bool) {
 	}
 }
 
+// abort writes a transaction and the marker that aborts it, or the marker only.
+func (c *crashScript) abort() {
+	c.ts += int64(c.random.IntN(50))
+	for i, b := range abortedTransaction(c.t, ids.ProducerID(100+len(c.script)), c.ts) {
+		if i == 0 && c.random.IntN(5) == 0 {
+			continue
+		}
+		b.SetBaseOffset(c.log.LogEnd())
+		b.SetLeaderEpoch(c.epoch)
+		c.life().add(b)
+		if _, err := c.log.Append(bytes.Clone(b), c.epoch, c.ts); err != nil {
+			c.fatalf("append: %v", err)
+		}
+	}
+}
+
 // setProducer makes a batch idempotent.
 func setProducer(b record.Batch, sequence int32) {
 	copy(b[43:], []byte{0, 0, 0, 0, 0, 0, 0, 7, 0, 0}) // producer 7, epoch 0
@@ -228,7 +249,7 @@ func lastOfProducer(batches []byte) (last record.Batch) {
 		if err != nil {
 			panic(err)
 		}
-		if b.HasProducer() {
+		if b.ProducerID() == 7 {
 			last = b
 		}
 		batches = rest
@@ -261,7 +282,7 @@ func (c *crashScript) crashAndGoOn() {
 		}
 	})
 	c.open()
-	c.check(c.log, "after a crash")
+	c.check(c.disk, c.log, "after a crash")
 	// What was lost is no part of the log any more, and what was found is durable.
 	l := c.life()
 	for len(l.offsets) > 1 && l.offsets[len(l.offsets)-1] > c.log.LogEnd() {
@@ -273,7 +294,7 @@ func (c *crashScript) crashAndGoOn() {
 }
 
 // check compares a log with the last life. The model may know more than was durable.
-func (c *crashScript) check(log *storage.Log, when string) []byte {
+func (c *crashScript) check(disk *vfs.Mem, log *storage.Log, when string) []byte {
 	l := c.life()
 	start, end := log.LogStart(), log.LogEnd()
 	if end < l.durable {
@@ -305,10 +326,57 @@ func (c *crashScript) check(log *storage.Log, when string) []byte {
 		epoch, rest = b.LeaderEpoch(), tail
 	}
 	c.checkTimes(log, got, when)
+	c.checkAborted(disk, got, start, when)
 	if latest := log.LatestEpoch(); len(got) > 0 && latest != epoch {
 		c.fatalf("%s: latest epoch %d, want %d", when, latest, epoch)
 	}
 	return got
+}
+
+// checkAborted compares the transaction indexes with the markers of the log.
+func (c *crashScript) checkAborted(disk *vfs.Mem, content []byte, start ids.Offset, when string) {
+	want := make(map[ids.Offset]producerstate.Completed)
+	begun := make(map[ids.ProducerID]ids.Offset)
+	for rest := content; len(rest) > 0; {
+		b, tail, err := record.Next(rest)
+		if err != nil {
+			c.fatalf("%s: %v", when, err)
+		}
+		first, ok := begun[b.ProducerID()]
+		switch {
+		case b.IsControl() && ok:
+			want[b.BaseOffset()] = producerstate.Completed{ProducerID: b.ProducerID(), FirstOffset: first, LastOffset: b.BaseOffset(), LastStableOffset: b.NextOffset(), Aborted: true}
+			delete(begun, b.ProducerID())
+		case b.IsTransactional() && !b.IsControl():
+			begun[b.ProducerID()] = b.BaseOffset()
+		}
+		rest = tail
+	}
+	entries, err := disk.List("data/t-0")
+	if err != nil && len(content) > 0 {
+		c.fatalf("%s: %v", when, err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name, ".txnindex") {
+			continue
+		}
+		for data := getFile(c.t, disk, "data/t-0/"+e.Name); len(data) > 0; data = data[producerstate.TxnIndexEntrySize:] {
+			got, err := producerstate.ParseTxnIndexEntry(data)
+			if err != nil {
+				c.fatalf("%s: %s: %v", when, e.Name, err)
+			}
+			if got.FirstOffset < start {
+				continue // its data are gone, and perhaps its marker
+			}
+			if w, ok := want[got.LastOffset]; !ok || got.ProducerID != w.ProducerID || got.FirstOffset != w.FirstOffset {
+				c.fatalf("%s: %s has %+v, want %+v", when, e.Name, got, w)
+			}
+			delete(want, got.LastOffset)
+		}
+	}
+	if len(want) > 0 {
+		c.fatalf("%s: aborted transactions without an entry: %v", when, want)
+	}
 }
 
 // checkTimes looks up one of the timestamps that the log holds, and the largest.
@@ -393,7 +461,7 @@ func (c *crashScript) recover(disk *vfs.Mem, when string) (content []byte) {
 		if err != nil {
 			c.fatalf("%s: open log: %v", when, err)
 		}
-		content = c.check(log, when)
+		content = c.check(disk, log, when)
 		if b := lastOfProducer(content); b != nil {
 			a, err := log.Append(bytes.Clone(b), log.LatestEpoch(), c.ts)
 			if err != nil || !a.Duplicate || a.BaseOffset != b.BaseOffset() || a.LastOffset >= log.DurableEnd() {

@@ -363,7 +363,7 @@ func TestRefusedTransactionIndex(t *testing.T) {
 // abort appends a transaction of one record and its abort marker.
 func abort(t *testing.T, l *storage.Log, producer ids.ProducerID) {
 	t.Helper()
-	for _, b := range abortedTransaction(t, producer) {
+	for _, b := range abortedTransaction(t, producer, 1) {
 		mustAppend(t, l, b, 0)
 	}
 }

@@ -160,15 +160,15 @@ func TestAppendReadReopenOnDisk(t *testing.T) {
 }
 
 // abortedTransaction is a batch of one record and the marker that aborts it.
-func abortedTransaction(t testing.TB, producer ids.ProducerID) [2]record.Batch {
+func abortedTransaction(t testing.TB, producer ids.ProducerID, ts int64) [2]record.Batch {
 	t.Helper()
 	b := record.NewBuilder(record.None, record.DefaultLevel)
 	b.Producer(producer, 0, 0)
 	b.Transactional()
-	b.Append(1, nil, []byte("taken back"))
+	b.Append(ts, nil, []byte("taken back"))
 	batch, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [2]record.Batch{batch, record.EndTransactionMarker(producer, 0, record.EndTransaction{Type: record.ControlAbort, CoordinatorEpoch: 1}, 1)}
+	return [2]record.Batch{batch, record.EndTransactionMarker(producer, 0, record.EndTransaction{Type: record.ControlAbort, CoordinatorEpoch: 1}, ts)}
 }

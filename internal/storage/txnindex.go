@@ -77,20 +77,50 @@ func (r *recovery) rebuildAborted(s *segment, found []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}
-	kept := int64(0)
-	for last := s.base - 1; ; kept += producerstate.TxnIndexEntrySize {
-		e, err := producerstate.ParseTxnIndexEntry(data[kept:])
-		if err != nil || e.LastOffset <= last || e.LastOffset >= r.point {
-			break
-		}
-		last = e.LastOffset
+	kept, err := r.goodAborted(s, data)
+	if err != nil {
+		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}
 	s.txns.written = kept + int64(len(found))
-	if s.txns.written == 0 && errors.Is(err, fs.ErrNotExist) || len(found) == 0 && int64(len(data)) == kept {
+	if len(found) == 0 && int64(len(data)) == kept {
 		return nil
 	}
 	if err := writeTail(s.files.fs, path, kept, found, true); err != nil {
 		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}
 	return nil
+}
+
+// goodAborted is how many bytes of a transaction index are entries of markers below the recovery point. One above it may be torn, and look like
+// an earlier one; it leads to no marker then.
+func (r *recovery) goodAborted(s *segment, data []byte) (kept int64, err error) {
+	if len(data) < producerstate.TxnIndexEntrySize {
+		return 0, nil
+	}
+	h, err := s.open(readWrite)
+	if err != nil {
+		return 0, err
+	}
+	defer h.release()
+	for last := s.base - 1; ; kept += producerstate.TxnIndexEntrySize {
+		e, err := producerstate.ParseTxnIndexEntry(data[kept:])
+		if err != nil || e.LastOffset <= last || e.LastOffset >= r.point {
+			return kept, nil //nolint:nilerr // here the good ones end
+		}
+		p, ok, err := s.find(h, s.positionAt(e.LastOffset), e.LastOffset)
+		if err != nil {
+			return 0, err
+		}
+		if !ok || p.base != e.LastOffset {
+			return kept, nil
+		}
+		marker, err := s.readBatch(h, p.position)
+		if err != nil {
+			return 0, err
+		}
+		if !marker.IsControl() || marker.ProducerID() != e.ProducerID {
+			return kept, nil
+		}
+		last = e.LastOffset
+	}
 }

@@ -20,7 +20,6 @@ type rawClient struct {
 	t       testing.TB
 	conn    net.Conn
 	encoder wire.Encoder
-	frame   []byte
 	reply   []byte
 }
 

@@ -6,13 +6,12 @@ import (
 
 // FindCoordinator, key 10, versions 0-6. KIP-699 (several keys, v4), KIP-932 (share groups, v6).
 //
-// There is no coordinator of any kind yet, and every key gets an error that ends the client's attempt at once instead of a
-// retry loop, with a sentence that says why. The API is served all the same because librdkafka takes it for the sign that a
-// broker knows lz4 (RD_KAFKA_FEATURE_LZ4), and would silently send uncompressed without it.
+// There is no coordinator of any kind yet. The API is served all the same because librdkafka takes it for the sign that a broker
+// knows lz4 (RD_KAFKA_FEATURE_LZ4), and would silently send uncompressed without it.
 //
 // Where we differ from Kafka 4.3.1, on purpose:
-//   - Until groups, transactions and share groups come, their coordinators are answered with GROUP_AUTHORIZATION_FAILED and
-//     TRANSACTIONAL_ID_AUTHORIZATION_FAILED: the codes of this API that all clients treat as final.
+//   - Until groups come, their coordinator is COORDINATOR_NOT_AVAILABLE: librdkafka looks for one even when partitions are
+//     assigned by hand, and must be able to go on. Transactions and share groups get final codes.
 
 // Coordinator types of FindCoordinator v1+.
 const (
@@ -46,7 +45,7 @@ func (t *Table) findCoordinator(r *Request) Outcome {
 func noCoordinator(keyType int8, version int16) (wire.ErrorCode, string) {
 	switch {
 	case keyType == groupCoordinator:
-		return wire.ErrorGroupAuthorizationFailed, "this broker does not serve consumer groups yet: assign partitions instead of subscribing"
+		return wire.ErrorCoordinatorNotAvailable, "this broker does not serve consumer groups yet: assign partitions instead of subscribing"
 	case keyType == transactionCoordinator:
 		return wire.ErrorTransactionalIDAuthorizationFailed, "this broker does not serve transactions yet: leave transactional.id out"
 	case keyType == shareCoordinator && version >= 6:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -301,14 +302,20 @@ func unzstd(d *zstd.Decoder, dst, src []byte, limit int) ([]byte, error) {
 		switch {
 		case err == nil && len(out)-start <= limit:
 			return out, nil
-		case err == nil || errors.Is(err, zstd.ErrDecoderSizeExceeded) && room >= limit:
+		case err == nil || tooSmall(err) && room >= limit:
 			return dst, ErrTooMuch
-		case errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		case tooSmall(err):
 			room = min(limit, 4*room)
 		default:
 			return dst, fmt.Errorf("zstd: %w", err)
 		}
 	}
+}
+
+// tooSmall reports whether the decoder ran out of room. For frames that do not declare their size, as librdkafka streams
+// them, it says so only in words.
+func tooSmall(err error) bool {
+	return errors.Is(err, zstd.ErrDecoderSizeExceeded) || strings.Contains(err.Error(), "output bigger than max block size")
 }
 
 // Compress appends src, compressed, to dst. Level is Kafka's compression.*.level: gzip 1 to 9, lz4 1 to 17, zstd

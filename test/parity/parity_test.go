@@ -1,0 +1,150 @@
+//go:build parity
+
+// Package parity holds Ottla's answers against those of Apache Kafka 4.3.1, request by request.
+//
+// A scenario sends requests, good and bad, over a socket to a broker that has just been started, and writes the decoded answers down as
+// text. Kafka's transcripts lie in testdata; `go test ./parity -kafka` records them anew from a live Kafka. Every line of Ottla's must be
+// the same, but for the differences that deliberate_test.go names with their reasons: each must still be there, too.
+// Package parity compares Ottla's raw answers with transcripts of Kafka 4.3.1 in testdata: go test -tags parity ./parity. It is under way: some
+// differences are real, some are of rendering, so CI does not run it yet.
+package parity
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ottla-io/ottla/test/broker"
+)
+
+var withKafka = flag.Bool("kafka", false, "run Kafka 4.3.1, too, and record its answers in testdata")
+
+// scenario is one list of requests. Scenarios share a broker and so must use topics of their own.
+type scenario struct {
+	name string
+	run  func(*session)
+}
+
+// scenarios in the order in which they run.
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, produceScenarios, fetchScenarios, offsetScenarios, wireScenarios)
+
+func slicesOf(all ...[]scenario) []scenario {
+	var out []scenario
+	for _, some := range all {
+		out = append(out, some...)
+	}
+	return out
+}
+
+func TestParity(t *testing.T) {
+	kinds := []broker.Kind{broker.Ottla}
+	if *withKafka {
+		kinds = []broker.Kind{broker.Kafka, broker.Ottla}
+	}
+	addrs := map[broker.Kind]string{}
+	for _, kind := range kinds {
+		b, err := broker.Start(broker.Config{Kind: kind, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Kill)
+		addrs[kind] = b.Addr()
+	}
+	used := make([]bool, len(deliberate))
+	for _, sc := range scenarios {
+		t.Run(sc.name, func(t *testing.T) {
+			golden := filepath.Join("testdata", sc.name+".txt")
+			var s *session
+			for _, kind := range kinds {
+				s = newSession(t, addrs[kind])
+				sc.run(s)
+				s.hangUp()
+				if kind == broker.Kafka {
+					if err := os.WriteFile(golden, []byte(s.transcript()), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, sc.name, parse(string(want)), s.exchanges, used)
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	for i, was := range used {
+		if d := deliberate[i]; !was && ranAll() {
+			t.Errorf("deliberate difference %s (%s → %s) is not there any more: remove it from the table and docs/compatibility.md", d.where, d.kafka, d.ottla)
+		}
+	}
+}
+
+// ranAll reports whether no scenario was left out by -run.
+func ranAll() bool {
+	run := flag.Lookup("test.run")
+	return run == nil || !strings.Contains(run.Value.String(), "/")
+}
+
+// parse reads a transcript.
+func parse(text string) []exchange {
+	var out []exchange
+	for _, part := range strings.Split("\n"+text, "\n## ")[1:] {
+		name, answer, _ := strings.Cut(part, "\n")
+		out = append(out, exchange{name, strings.TrimSuffix(answer, "\n")})
+	}
+	return out
+}
+
+func compare(t *testing.T, scenario string, kafka, ottla []exchange, used []bool) {
+	t.Helper()
+	if len(kafka) != len(ottla) {
+		t.Errorf("%d exchanges, Kafka's transcript has %d: record it anew with -kafka", len(ottla), len(kafka))
+	}
+	for i := range min(len(kafka), len(ottla)) {
+		k, o := kafka[i], ottla[i]
+		if k.name != o.name {
+			t.Fatalf("exchange %d is %q, in Kafka's transcript %q: record it anew with -kafka", i, o.name, k.name)
+		}
+		want := expected(scenario+"/"+k.name, k.answer, used)
+		if want != o.answer {
+			t.Errorf("%s\n%s", k.name, differences(want, o.answer))
+		}
+	}
+}
+
+// differences shows the lines of two answers that differ.
+func differences(kafka, ottla string) string {
+	k, o := strings.Split(kafka, "\n"), strings.Split(ottla, "\n")
+	if len(k) == 1 || len(o) == 1 {
+		return fmt.Sprintf("Kafka: %s\nOttla: %s", kafka, ottla)
+	}
+	in := func(lines []string) map[string]int {
+		count := map[string]int{}
+		for _, l := range lines {
+			count[l]++
+		}
+		return count
+	}
+	ik, io := in(k), in(o)
+	var b strings.Builder
+	for _, l := range k {
+		if io[l] < ik[l] {
+			fmt.Fprintf(&b, "Kafka: %s\n", l)
+		}
+	}
+	for _, l := range o {
+		if ik[l] < io[l] {
+			fmt.Fprintf(&b, "Ottla: %s\n", l)
+		}
+	}
+	if b.Len() == 0 {
+		return "the same lines in another order\nKafka: " + kafka + "\nOttla: " + ottla
+	}
+	return b.String()
+}

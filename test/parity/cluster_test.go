@@ -148,7 +148,11 @@ func describeTopicPartitions(s *session) {
 	}
 	ask("three", 100, nil, "page-c", "page-a", "page-b")
 	ask("twice", 100, nil, "page-a", "page-a")
-	ask("unknown and bad names", 100, nil, "page-a", "page-nobody", "a b", "", ".")
+	ask("unknown", 100, nil, "page-a", "page-nobody")
+	ask("bad name", 100, nil, "page-a", "a b")
+	ask("bad names", 100, nil, "page-a", ".", "..", strings.Repeat("x", 250))
+	ask("empty name", 100, nil, "page-a", "")
+	ask("empty name only", 100, nil, "")
 	for _, limit := range []int32{1, 2, 3, 4, 5, 6, 0, -1} {
 		ask(fmt.Sprintf("limit %d", limit), limit, nil, "page-c", "page-a", "page-b")
 	}

@@ -78,15 +78,18 @@ func fetchGood(s *session) {
 			s.send(fmt.Sprintf("isolation level %d", level), v, req)
 		}
 	}
-	for _, replica := range []int32{-2, -3, 1, 7} {
+	for _, v := range []int16{12, 17} {
 		req := fetchReq(0, fetchOf("read", id, 0, 0))
-		req.ReplicaID, req.ReplicaState.ID = replica, replica
-		for _, v := range []int16{12, 17} {
-			if replica == -2 { // consumers for debugging
-				s.send(fmt.Sprintf("replica %d", replica), v, req)
-			}
+		if v < 15 {
+			req.ReplicaID = -2
+		} else {
+			req.ReplicaState.ID = -2
 		}
+		s.send("replica -2", v, req)
 	}
+	late := fetchReq(0, fetchOf("read", id, 0, 0))
+	late.ReplicaState.ID = -2
+	s.send("a later version's tag", 12, late)
 	rack := fetchReq(0, fetchOf("read", id, 0, 0))
 	rack.Rack = "r1"
 	s.send("rack", 12, rack)

@@ -5,8 +5,8 @@
 // A scenario sends requests, good and bad, over a socket to a broker that has just been started, and writes the decoded answers down as
 // text. Kafka's transcripts lie in testdata; `go test ./parity -kafka` records them anew from a live Kafka. Every line of Ottla's must be
 // the same, but for the differences that deliberate_test.go names with their reasons: each must still be there, too.
-// Package parity compares Ottla's raw answers with transcripts of Kafka 4.3.1 in testdata: go test -tags parity ./parity. It is under way: some
-// differences are real, some are of rendering, so CI does not run it yet.
+//
+// It is under way: some differences left are real, some are of rendering, so CI does not run it yet: go test -tags parity ./parity.
 package parity
 
 import (

@@ -15,7 +15,9 @@ var produceScenarios = []scenario{
 	{"produce-targets", produceTargets},
 	{"produce-batches", produceBatches},
 	{"produce-records", produceRecords},
+	{"produce-records-strict", produceRecordsStrict},
 	{"produce-codecs", produceCodecs},
+	{"produce-codecs-strict", produceCodecsStrict},
 	{"produce-timestamps", produceTimestamps},
 	{"produce-compacted", produceCompacted},
 	{"produce-sizes", produceSizes},
@@ -89,16 +91,17 @@ func produceTargets(s *session) {
 		andProduce(mixed, "target-two", other, 5, good)
 		s.send("good and bad", v, mixed)
 	}
-	twice := produceReq(-1, "target", id, 0, good)
-	andProduce(twice, "target", id, 0, plain(s.beganMs, 2).bytes())
-	s.send("partition twice", 9, twice)
-	split := produceReq(-1, "target", id, 0, good)
-	andProduce(split, "target-two", other, 0, good)
-	split.Topics = append(split.Topics, kmsg.ProduceRequestTopic{Topic: "target", TopicID: id, Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 0, Records: good}}})
-	s.send("topic twice", 9, split)
 	for _, name := range []string{"__consumer_offsets", "__transaction_state", "__cluster_metadata"} {
 		s.send("internal "+name, 9, produceReq(-1, name, madeUp, 0, good))
 	}
+	wide := s.topic("target-wide", 2)
+	split := produceReq(-1, "target-wide", wide, 0, good)
+	andProduce(split, "nobody", madeUp, 0, good)
+	andProduce(split, "target-wide", wide, 1, good)
+	s.send("topic twice", 9, split)
+	twice := produceReq(-1, "target", id, 0, good)
+	andProduce(twice, "target", id, 0, plain(s.beganMs, 2).bytes())
+	s.send("partition twice", 9, twice)
 }
 
 func produceBatches(s *session) {
@@ -155,9 +158,7 @@ func produceRecords(s *session) {
 	id := s.topic("records", 1)
 	good := plain(s.beganMs, 3)
 	set := func(change func(*kmsg.RecordBatch)) batch { return good.with(change) }
-	raw := func(records string, n int32) batch {
-		return batch{timeMs: s.beganMs}.with(func(b *kmsg.RecordBatch) { b.Records, b.NumRecords, b.LastOffsetDelta = []byte(records), n, n-1 })
-	}
+	raw := s.rawRecords
 	cases := []struct {
 		name string
 		b    batch
@@ -174,11 +175,6 @@ func produceRecords(s *session) {
 		{"delta 1 more", set(func(b *kmsg.RecordBatch) { b.LastOffsetDelta++ })},
 		{"delta 0", set(func(b *kmsg.RecordBatch) { b.LastOffsetDelta = 0 })},
 		{"delta -1", set(func(b *kmsg.RecordBatch) { b.LastOffsetDelta = -1 })},
-		{"gap in deltas", good.record(2, func(r *kmsg.Record) { r.OffsetDelta = 4 })},
-		{"deltas from 1", good.record(0, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
-		{"delta twice", good.record(2, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
-		{"deltas fall", good.record(1, func(r *kmsg.Record) { r.OffsetDelta = 2 }).record(2, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
-		{"delta negative", good.record(0, func(r *kmsg.Record) { r.OffsetDelta = -1 })},
 		{"record attributes", good.record(0, func(r *kmsg.Record) { r.Attributes = 0x7f })},
 		{"null key, null value", good.record(1, func(r *kmsg.Record) { r.Key, r.Value = nil, nil })},
 		{"headers", good.record(1, func(r *kmsg.Record) { r.Headers = []kmsg.Header{{Key: "a", Value: []byte("b")}, {Key: "a"}, {Key: ""}} })},
@@ -188,14 +184,10 @@ func produceRecords(s *session) {
 		{"record too short", raw("\x04\x00\x00", 1)},
 		{"record longer than the batch", raw("\x7e\x00\x00\x00\x01\x01\x00", 1)},
 		{"bytes behind the headers", raw("\x0e\x00\x00\x00\x01\x01\x00\x00", 1)},
-		{"key of length -2", raw("\x0c\x00\x00\x00\x03\x01\x00", 1)},
-		{"value of length -2", raw("\x0c\x00\x00\x00\x01\x03\x00", 1)},
 		{"key longer than the record", raw("\x0c\x00\x00\x00\x70\x01\x00", 1)},
 		{"headers -1", raw("\x0c\x00\x00\x00\x01\x01\x01", 1)},
 		{"headers too many", raw("\x0c\x00\x00\x00\x01\x01\x7e", 1)},
 		{"header with a null key", raw("\x10\x00\x00\x00\x01\x01\x02\x01\x01", 1)},
-		{"header value of length -2", raw("\x10\x00\x00\x00\x01\x01\x02\x00\x03", 1)},
-		{"varint too long", raw("\xff\xff\xff\xff\xff\xff\x01\x00", 1)},
 		{"bytes behind the records", raw("\x0c\x00\x00\x00\x01\x01\x00zzz", 1)},
 		{"max timestamp too low", good.record(1, func(r *kmsg.Record) { r.TimestampDelta64 = 100 }).with(func(b *kmsg.RecordBatch) { b.MaxTimestamp = b.FirstTimestamp })},
 		{"max timestamp too high", set(func(b *kmsg.RecordBatch) { b.MaxTimestamp += 100 })},
@@ -208,22 +200,56 @@ func produceRecords(s *session) {
 	s.send("the end", 6, listReq(-1, listOf("records", listPart(0, -1), listPart(0, -3))))
 }
 
+// rawRecords is a batch of anything.
+func (s *session) rawRecords(records string, n int32) batch {
+	return batch{timeMs: s.beganMs}.with(func(b *kmsg.RecordBatch) { b.Records, b.NumRecords, b.LastOffsetDelta = []byte(records), n, n-1 })
+}
+
+// produceRecordsStrict is what Ottla refuses and Kafka takes, or fails on.
+func produceRecordsStrict(s *session) {
+	id := s.topic("records-strict", 1)
+	good, raw := plain(s.beganMs, 3), s.rawRecords
+	for _, c := range []struct {
+		name string
+		b    batch
+	}{
+		{"gap in deltas", good.record(2, func(r *kmsg.Record) { r.OffsetDelta = 4 })},
+		{"deltas from 1", good.record(0, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
+		{"delta twice", good.record(2, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
+		{"deltas fall", good.record(1, func(r *kmsg.Record) { r.OffsetDelta = 2 }).record(2, func(r *kmsg.Record) { r.OffsetDelta = 1 })},
+		{"delta negative", good.record(0, func(r *kmsg.Record) { r.OffsetDelta = -1 })},
+		{"key of length -2", raw("\x0c\x00\x00\x00\x03\x01\x00", 1)},
+		{"value of length -2", raw("\x0c\x00\x00\x00\x01\x03\x00", 1)},
+		{"header value of length -2", raw("\x10\x00\x00\x00\x01\x01\x02\x00\x03", 1)},
+		{"varint too long", raw("\xff\xff\xff\xff\xff\xff\x01\x00", 1)},
+	} {
+		s.send(c.name, 8, produceReq(-1, "records-strict", id, 0, c.b.bytes()))
+	}
+}
+
 func produceCodecs(s *session) {
 	id := s.topic("codecs", 1)
 	for _, codec := range []int16{codecGzip, codecSnappy, codecLZ4, codecZstd} {
 		for _, v := range []int16{3, 6, 7, 8, 13} {
 			s.send(fmt.Sprintf("codec %d", codec), v, produceReq(-1, "codecs", id, 0, plain(s.beganMs, 5).compressed(codec).bytes()))
 		}
-		garbage := plain(s.beganMs, 2).with(func(b *kmsg.RecordBatch) { b.Attributes, b.Records = codec, []byte("this is not compressed at all") })
-		s.send(fmt.Sprintf("codec %d garbage", codec), 8, produceReq(-1, "codecs", id, 0, garbage.bytes()))
-		nothing := plain(s.beganMs, 2).with(func(b *kmsg.RecordBatch) { b.Attributes, b.Records = codec, nil })
-		s.send(fmt.Sprintf("codec %d nothing", codec), 8, produceReq(-1, "codecs", id, 0, nothing.bytes()))
-		gap := plain(s.beganMs, 2).record(1, func(r *kmsg.Record) { r.OffsetDelta = 3 }).compressed(codec)
-		s.send(fmt.Sprintf("codec %d gap", codec), 8, produceReq(-1, "codecs", id, 0, gap.bytes()))
-		more := plain(s.beganMs, 2).compressed(codec).with(func(b *kmsg.RecordBatch) { b.NumRecords, b.LastOffsetDelta = 3, 2 })
-		s.send(fmt.Sprintf("codec %d count 1 more", codec), 8, produceReq(-1, "codecs", id, 0, more.bytes()))
 	}
 	s.send("zstd in v3, other partition good", 3, andProduce(produceReq(-1, "codecs", id, 0, plain(s.beganMs, 1).compressed(codecZstd).bytes()), "codecs", id, 1, plain(s.beganMs, 1).bytes()))
+}
+
+// produceCodecsStrict is what Kafka finds when it opens compressed batches.
+func produceCodecsStrict(s *session) {
+	id := s.topic("codecs-strict", 1)
+	for _, codec := range []int16{codecGzip, codecSnappy, codecLZ4, codecZstd} {
+		garbage := plain(s.beganMs, 2).with(func(b *kmsg.RecordBatch) { b.Attributes, b.Records = codec, []byte("this is not compressed at all") })
+		s.send(fmt.Sprintf("codec %d garbage", codec), 8, produceReq(-1, "codecs-strict", id, 0, garbage.bytes()))
+		nothing := plain(s.beganMs, 2).with(func(b *kmsg.RecordBatch) { b.Attributes, b.Records = codec, nil })
+		s.send(fmt.Sprintf("codec %d nothing", codec), 8, produceReq(-1, "codecs-strict", id, 0, nothing.bytes()))
+		gap := plain(s.beganMs, 2).record(1, func(r *kmsg.Record) { r.OffsetDelta = 3 }).compressed(codec)
+		s.send(fmt.Sprintf("codec %d gap", codec), 8, produceReq(-1, "codecs-strict", id, 0, gap.bytes()))
+		more := plain(s.beganMs, 2).compressed(codec).with(func(b *kmsg.RecordBatch) { b.NumRecords, b.LastOffsetDelta = 3, 2 })
+		s.send(fmt.Sprintf("codec %d count 1 more", codec), 8, produceReq(-1, "codecs-strict", id, 0, more.bytes()))
+	}
 }
 
 func produceTimestamps(s *session) {
@@ -235,8 +261,8 @@ func produceTimestamps(s *session) {
 			name string
 			ms   int64
 		}{{"now", s.beganMs}, {"0", 0}, {"-1", -1}, {"-2", -2}, {"in two hours", s.beganMs + 2*hour}, {"in half an hour", s.beganMs + hour/2}, {"two hours ago", s.beganMs - 2*hour}, {"end of time", math.MaxInt64}} {
-			s.send("open topic "+c.name, v, produceReq(-1, "timed", id, 0, s.masked(plain(c.ms, 2))))
-			s.send("window topic "+c.name, v, produceReq(-1, "window", window, 0, s.masked(plain(c.ms, 2))))
+			s.send("open topic "+c.name, v, produceReq(-1, "timed", id, 0, plain(c.ms, 2).bytes()))
+			s.send("window topic "+c.name, v, produceReq(-1, "window", window, 0, plain(c.ms, 2).bytes()))
 		}
 		second := plain(s.beganMs, 3).record(1, func(r *kmsg.Record) { r.TimestampDelta64 = 2 * hour })
 		s.send("second record in two hours", v, produceReq(-1, "timed", id, 0, second.bytes()))
@@ -248,9 +274,6 @@ func produceTimestamps(s *session) {
 		s.send("negative in a record", v, produceReq(-1, "timed", id, 0, plain(1, 2).record(1, func(r *kmsg.Record) { r.TimestampDelta64 = -9 }).bytes()))
 	}
 }
-
-// masked is only a name for what the answers to it need: their messages hold clocks, which render leaves out.
-func (s *session) masked(b batch) []byte { return b.bytes() }
 
 func produceCompacted(s *session) {
 	id := s.topic("compacted", 1, "cleanup.policy", "compact")
@@ -294,7 +317,12 @@ func produceSizes(s *session) {
 func (s *session) newProducer() int64 {
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.ProducerID, req.ProducerEpoch = -1, -1
-	id := s.quiet(4, req).(*kmsg.InitProducerIDResponse).ProducerID
+	id := int64(-1)
+	s.waitFor("producer id", func() bool { // Kafka answers COORDINATOR_LOAD_IN_PROGRESS while it has no block of ids
+		resp := s.quiet(4, req).(*kmsg.InitProducerIDResponse)
+		id = resp.ProducerID
+		return resp.ErrorCode == 0
+	})
 	symbolic("producer", &s.producers, id)
 	return id
 }

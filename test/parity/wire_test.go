@@ -14,6 +14,7 @@ var wireScenarios = []scenario{
 	{"versions", unsupportedVersions},
 	{"frames", badFrames},
 	{"bodies", badBodies},
+	{"bodies-tags", tagCounts},
 }
 
 // rawFrame is a request with any header and body.
@@ -101,24 +102,24 @@ func readWithin(s *session) ([]byte, error) {
 }
 
 // goodRequests are requests of every kind, to be damaged.
-func goodRequests(s *session) []kmsg.Request {
-	id := s.topic("damage", 1)
-	fetch := fetchReq(0, fetchOf("damage", id, 0, 0))
-	offsets := listReq(-1, listOf("damage", listPart(0, -1)))
-	epochs := epochReq(epochOf("damage", 0, -1, 0))
-	produced := produceReq(-1, "damage", id, 0, plain(s.beganMs, 1).bytes())
+func goodRequests(s *session, topic string) []kmsg.Request {
+	id := s.topic(topic, 1)
+	fetch := fetchReq(0, fetchOf(topic, id, 0, 0))
+	offsets := listReq(-1, listOf(topic, listPart(0, -1)))
+	epochs := epochReq(epochOf(topic, 0, -1, 0))
+	produced := produceReq(-1, topic, id, 0, plain(s.beganMs, 1).bytes())
 	producer := kmsg.NewPtrInitProducerIDRequest()
 	producer.ProducerID, producer.ProducerEpoch, producer.TransactionTimeoutMillis = -1, -1, 1000
 	moved := kmsg.NewPtrListPartitionReassignmentsRequest()
 	t := kmsg.NewListPartitionReassignmentsRequestTopic()
-	t.Topic, t.Partitions = "damage", []int32{0}
+	t.Topic, t.Partitions = topic, []int32{0}
 	moved.Topics = append(moved.Topics, t)
-	return []kmsg.Request{produced, fetch, offsets, metadataReq(named("damage")), createReq(newTopic("damage", 1, 1, "retention.ms", "1")), deleteReq("damage-nobody"),
-		producer, epochs, configsReq(false, resource(2, "damage", "retention.ms")), moved, kmsg.NewPtrDescribeClusterRequest(), describePartitionsReq(5, nil, "damage")}
+	return []kmsg.Request{produced, fetch, offsets, metadataReq(named(topic)), createReq(newTopic(topic, 1, 1, "retention.ms", "1")), deleteReq("nobody"),
+		producer, epochs, configsReq(false, resource(2, topic, "retention.ms")), moved, kmsg.NewPtrDescribeClusterRequest(), describePartitionsReq(5, nil, topic)}
 }
 
 func badBodies(s *session) {
-	for _, req := range goodRequests(s) {
+	for _, req := range goodRequests(s, "damage") {
 		r := ranges[0]
 		for _, r = range ranges {
 			if r.key == req.Key() {
@@ -150,8 +151,24 @@ func badBodies(s *session) {
 			if req.IsFlexible() {
 				cut("with an unknown tag", func(b []byte) []byte { return append(b[:len(b)-1], 1, 99, 2, 'a', 'b') })
 				cut("with a tag too long", func(b []byte) []byte { return append(b[:len(b)-1], 1, 99, 200, 'a', 'b') })
-				cut("with a huge count of tags", func(b []byte) []byte { return append(b[:len(b)-1], 0xff, 0xff, 0xff, 0xff, 0x0f) })
 			}
+		}
+	}
+}
+
+// tagCounts are requests that end in a count of 2^32-1 tags, which Kafka takes for -1, and so for none, and of 2^31-1, which it believes.
+func tagCounts(s *session) {
+	for _, req := range goodRequests(s, "tags") {
+		for _, r := range ranges {
+			if r.key != req.Key() {
+				continue
+			}
+			req.SetVersion(r.max)
+			frame := s.frame(req)
+			name := kmsg.NameForKey(r.key)
+			s.sendFrame(name+" with 2^32-1 tags", append(frame[:len(frame)-1], 0xff, 0xff, 0xff, 0xff, 0x0f), req)
+			frame = s.frame(req)
+			s.sendFrame(name+" with 2^31-1 tags", append(frame[:len(frame)-1], 0xff, 0xff, 0xff, 0xff, 0x07), req)
 		}
 	}
 }

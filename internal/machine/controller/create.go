@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/ottla-io/ottla/internal/config"
@@ -29,7 +30,8 @@ func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, _ machine.Momen
 	}
 	var messages []wire.MetadataRecord
 	settled := make(map[string]bool, len(req.Topics))
-	tooMany := c.tooManyPartitions(req, count)
+	m := &creation{Controller: c, defaults: c.settings(nil).BrokerConfig(), many: len(req.Topics) > 1}
+	tooMany := m.tooManyPartitions(req, count)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		if settled[t.Name] {
@@ -47,22 +49,33 @@ func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, _ machine.Momen
 		case tooMany:
 			refused = refuse(wire.ErrorPolicyViolation, "Excessively large number of partitions per request.")
 		default:
-			created, refused = c.createTopic(t, &result)
+			created, refused = m.createTopic(t, &result)
 		}
 		if refused != nil {
 			result = newResult(t.Name)
 			result.ErrorCode, result.ErrorMessage = refused.code, wire.SomeString(refused.message)
 		}
 		messages = append(messages, created...)
+		if len(messages) > maxRecords {
+			return nil, failCreate(req, wire.ErrorPolicyViolation, wire.SomeString("Unable to perform excessively large batch operation."))
+		}
 		resp.Topics = append(resp.Topics, result)
-	}
-	if len(messages) > maxRecords {
-		return nil, failCreate(req, wire.ErrorPolicyViolation, wire.SomeString("Unable to perform excessively large batch operation."))
 	}
 	if req.ValidateOnly {
 		return nil, resp
 	}
 	return encode(messages), resp
+}
+
+// creation is what the topics of one request share, so that one with very many of them costs no more than its size.
+type creation struct {
+	*Controller
+	defaults config.BrokerConfig
+	many     bool // the request names more than one topic
+	// plain describes the settings of a topic without any of its own; nil until one is made.
+	plain []wire.CreateTopicsResponseCreatableTopicConfigs
+	// byShape finds existing topics by their shape; nil until it is asked for.
+	byShape map[string]string
 }
 
 // FailCreateTopics answers a request of which nothing is known to have happened.
@@ -92,7 +105,7 @@ func newResult(name string) wire.CreateTopicsResponseCreatableTopicResult {
 	return r
 }
 
-func (c *Controller) tooManyPartitions(req *wire.CreateTopicsRequest, count map[string]int) bool {
+func (m *creation) tooManyPartitions(req *wire.CreateTopicsRequest, count map[string]int) bool {
 	total := int64(0)
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -101,7 +114,7 @@ func (c *Controller) tooManyPartitions(req *wire.CreateTopicsRequest, count map[
 		case len(t.Assignments) > 0:
 			total += int64(len(t.Assignments))
 		case t.NumPartitions == -1:
-			total += int64(c.settings(nil).BrokerConfig().NumPartitions)
+			total += int64(m.defaults.NumPartitions)
 		default:
 			total += int64(max(t.NumPartitions, 0))
 		}
@@ -110,8 +123,8 @@ func (c *Controller) tooManyPartitions(req *wire.CreateTopicsRequest, count map[
 }
 
 // createTopic makes the records of one topic and fills its result.
-func (c *Controller) createTopic(t *wire.CreateTopicsRequestCreatableTopic, result *wire.CreateTopicsResponseCreatableTopicResult) ([]wire.MetadataRecord, *problem) {
-	if refused := c.checkName(t.Name); refused != nil {
+func (m *creation) createTopic(t *wire.CreateTopicsRequestCreatableTopic, result *wire.CreateTopicsResponseCreatableTopicResult) ([]wire.MetadataRecord, *problem) {
+	if refused := m.checkName(t.Name); refused != nil {
 		return nil, refused
 	}
 	overrides := make([]config.Override, len(t.Configs))
@@ -120,14 +133,16 @@ func (c *Controller) createTopic(t *wire.CreateTopicsRequestCreatableTopic, resu
 		overrides[i] = config.Override{Name: o.Name, Value: o.Value.Value, Null: !o.Value.Valid}
 		values[o.Name] = o.Value.Value
 	}
-	if err := config.ValidateTopic(overrides); err != nil {
-		return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
+	if len(overrides) > 0 {
+		if err := config.ValidateTopic(overrides); err != nil {
+			return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
+		}
 	}
-	replicas, refused := c.replicasOf(t)
+	replicas, refused := m.replicasOf(t)
 	if refused != nil {
 		return nil, refused
 	}
-	id := c.newTopicID()
+	id := m.newTopicID()
 	messages := []wire.MetadataRecord{&wire.TopicRecord{Name: t.Name, TopicId: wire.UUID(id)}}
 	for i, o := range t.Configs {
 		if !laterOverride(t.Configs[i+1:], o.Name) {
@@ -135,15 +150,28 @@ func (c *Controller) createTopic(t *wire.CreateTopicsRequestCreatableTopic, resu
 		}
 	}
 	for n, r := range replicas {
-		messages = append(messages, c.newPartition(id, int32(n), r))
+		messages = append(messages, m.newPartition(id, int32(n), r))
 	}
 	result.TopicId = wire.UUID(id)
 	result.NumPartitions, result.ReplicationFactor = int32(len(replicas)), int16(len(replicas[0]))
-	for _, e := range c.settings(values).DescribeAll(config.Topic) {
-		result.Configs = append(result.Configs, wire.CreateTopicsResponseCreatableTopicConfigs{Name: e.Name,
+	if len(t.Configs) > 0 {
+		result.Configs = m.describe(values)
+		return messages, nil
+	}
+	if m.plain == nil {
+		m.plain = m.describe(nil)
+	}
+	result.Configs = m.plain
+	return messages, nil
+}
+
+// describe lists the settings that a topic with these overrides has.
+func (m *creation) describe(overrides map[string]string) (configs []wire.CreateTopicsResponseCreatableTopicConfigs) {
+	for _, e := range m.settings(overrides).DescribeAll(config.Topic) {
+		configs = append(configs, wire.CreateTopicsResponseCreatableTopicConfigs{Name: e.Name,
 			Value: wire.NullString{Value: e.Value, Valid: !e.ValueNull}, ReadOnly: e.ReadOnly(), ConfigSource: int8(e.Source), IsSensitive: e.Sensitive})
 	}
-	return messages, nil
+	return configs
 }
 
 func laterOverride(rest []wire.CreateTopicsRequestCreatableTopicConfig, name string) bool {
@@ -152,14 +180,14 @@ func laterOverride(rest []wire.CreateTopicsRequestCreatableTopicConfig, name str
 
 // checkName holds Kafka's rules for names, and refuses those that exist or differ from an existing one only in '.' and
 // '_', which metric names cannot tell apart.
-func (c *Controller) checkName(name string) *problem {
+func (m *creation) checkName(name string) *problem {
 	if why := InvalidTopicName(name); why != "" {
 		return refuse(wire.ErrorInvalidTopicException, "%s", why)
 	}
-	if _, ok := c.image.Topic(name); ok {
+	if _, ok := m.image.Topic(name); ok {
 		return refuse(wire.ErrorTopicAlreadyExists, "Topic '%s' already exists.", name)
 	}
-	if other := c.collision(name); other != "" {
+	if other := m.collision(name); other != "" {
 		return refuse(wire.ErrorInvalidTopicException, "Topic '%s' collides with existing topic: %s", name, other)
 	}
 	return nil
@@ -187,13 +215,22 @@ func InvalidTopicName(name string) string {
 }
 
 // collision finds an existing topic whose name is the same but for '.' and '_'.
-func (c *Controller) collision(name string) string {
-	if !slices.ContainsFunc([]byte(name), func(b byte) bool { return b == '.' || b == '_' }) {
+func (m *creation) collision(name string) (found string) {
+	if !strings.ContainsAny(name, "._") {
 		return ""
 	}
-	found := ""
-	c.image.EachTopic(func(t *metadata.Topic) bool {
-		if collides(t.Name, name) {
+	if m.many {
+		if m.byShape == nil {
+			m.byShape = make(map[string]string, m.image.TopicCount())
+			m.image.EachTopic(func(t *metadata.Topic) bool {
+				m.byShape[shape(t.Name)] = t.Name
+				return true
+			})
+		}
+		return m.byShape[shape(name)]
+	}
+	m.image.EachTopic(func(t *metadata.Topic) bool {
+		if len(t.Name) == len(name) && shape(t.Name) == shape(name) {
 			found = t.Name
 		}
 		return found == ""
@@ -201,17 +238,8 @@ func (c *Controller) collision(name string) string {
 	return found
 }
 
-func collides(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if a[i] != b[i] && (a[i] != '.' && a[i] != '_' || b[i] != '.' && b[i] != '_') {
-			return false
-		}
-	}
-	return true
-}
+// shape is what colliding names have in common.
+func shape(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 // newPartition is the first registration of a partition: every replica that is alive is in sync, the first one leads.
 func (c *Controller) newPartition(topic ids.TopicID, n int32, replicas []ids.BrokerID) *wire.PartitionRecord {

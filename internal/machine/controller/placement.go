@@ -11,11 +11,10 @@ import (
 )
 
 // replicasOf decides on the replicas of each partition of a new topic.
-func (c *Controller) replicasOf(t *wire.CreateTopicsRequestCreatableTopic) ([][]ids.BrokerID, *problem) {
+func (m *creation) replicasOf(t *wire.CreateTopicsRequestCreatableTopic) ([][]ids.BrokerID, *problem) {
 	if len(t.Assignments) > 0 {
-		return c.assigned(t)
+		return m.assigned(t)
 	}
-	defaults := c.settings(nil).BrokerConfig()
 	partitions, factor := t.NumPartitions, t.ReplicationFactor
 	switch {
 	case factor == 0 || factor < -1:
@@ -24,12 +23,12 @@ func (c *Controller) replicasOf(t *wire.CreateTopicsRequestCreatableTopic) ([][]
 		return nil, refuse(wire.ErrorInvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	}
 	if partitions == -1 {
-		partitions = defaults.NumPartitions
+		partitions = m.defaults.NumPartitions
 	}
 	if factor == -1 {
-		factor = defaults.DefaultReplicationFactor
+		factor = m.defaults.DefaultReplicationFactor
 	}
-	return c.place(int(partitions), int(factor))
+	return m.place(int(partitions), int(factor))
 }
 
 // place spreads replicas as Kafka's StripedReplicaPlacer does: from a random start, leaders go round the live brokers and

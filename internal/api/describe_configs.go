@@ -15,6 +15,9 @@ import (
 // Resources: topics; this broker; the default of all brokers (name ""), of which, as in Kafka, only what is set is listed.
 // This broker's loggers are none: it has no levels to set. Client metrics and groups have no settings before they come:
 // INVALID_REQUEST, which is what Kafka answers for resource types that it does not know.
+//
+// Where we differ from Kafka 4.3.1, on purpose: a resource that is named twice is described once, and refused with INVALID_REQUEST
+// the second time, so that the answer is bounded by what the cluster has: seven bytes of request ask for five kilobytes.
 
 const resourceBrokerLogger int8 = 8
 
@@ -29,10 +32,29 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 	}
 	resp.Default()
 	c := configDescriber{view: t.view(r), synonyms: req.IncludeSynonyms, documentation: req.IncludeDocumentation}
+	type resource struct {
+		kind int8
+		name string
+	}
+	described := make(map[resource]bool)
+	resp.Results = make([]wire.DescribeConfigsResponseDescribeConfigsResult, 0, len(req.Resources))
 	for i := range req.Resources {
-		resp.Results = append(resp.Results, c.describe(&req.Resources[i]))
+		from := &req.Resources[i]
+		if name := (resource{from.ResourceType, from.ResourceName}); described[name] {
+			resp.Results = append(resp.Results, refusedConfigs(from, wire.ErrorInvalidRequest, "Each resource must appear at most once."))
+		} else {
+			described[name] = true
+			resp.Results = append(resp.Results, c.describe(from))
+		}
 	}
 	return reply(r, &resp)
+}
+
+func refusedConfigs(resource *wire.DescribeConfigsRequestDescribeConfigsResource, code wire.ErrorCode, message string) (to wire.DescribeConfigsResponseDescribeConfigsResult) {
+	to.Default()
+	to.ResourceType, to.ResourceName = resource.ResourceType, resource.ResourceName
+	to.ErrorCode, to.ErrorMessage = code, wire.SomeString(message)
+	return to
 }
 
 type configDescriber struct {
@@ -58,8 +80,7 @@ func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribe
 		code, message = wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message()
 	}
 	if code != wire.ErrorNone {
-		to.ErrorCode, to.ErrorMessage = code, wire.SomeString(message)
-		return to
+		return refusedConfigs(resource, code, message)
 	}
 	for i := range entries {
 		// No keys, as null, means all of them.

@@ -20,6 +20,10 @@ const (
 // sessionEvictionAge is how long a session must exist, or be unused, before another may take its slot, as in Kafka.
 const sessionEvictionAge = 120 * time.Second
 
+// sessionPartitions bounds the partitions of all sessions, at some 400 bytes each. Kafka bounds the sessions only; a thousand that
+// name a million partitions each would be one client's way to take all memory. Who finds no room fetches without a session.
+const sessionPartitions = 500_000
+
 // fetchKey is how a session's requests name a partition: by topic id in sessions begun by version 13+, else by name.
 type fetchKey struct {
 	topic     string
@@ -48,8 +52,9 @@ type fetchSessions struct {
 	slots      int
 	partitions Partitions
 
-	mu   sync.Mutex
-	byID map[int32]*fetchSession
+	mu    sync.Mutex
+	byID  map[int32]*fetchSession
+	total int // sum of the sizes
 }
 
 // resume finds the session of an incremental fetch and makes it busy. A request for a session that another request still
@@ -84,7 +89,11 @@ func (c *fetchSessions) begin(size int, byID bool) *fetchSession {
 	now := c.env.Monotonic()
 	c.mu.Lock()
 	victim, ok := c.victim(size, now)
-	if !ok {
+	room := sessionPartitions - c.total
+	if victim != nil {
+		room += victim.size
+	}
+	if !ok || size > room {
 		c.mu.Unlock()
 		return nil
 	}
@@ -94,6 +103,7 @@ func (c *fetchSessions) begin(size int, byID bool) *fetchSession {
 	s := &fetchSession{id: c.freeID(), byID: byID, created: now, used: now, epoch: nextSessionEpoch(initialSessionEpoch),
 		entries: make(map[fetchKey]*fetchEntry, size), size: size, busy: true}
 	c.byID[s.id] = s
+	c.total += size
 	c.mu.Unlock()
 	if victim != nil {
 		victim.unwatchAll(c.partitions)
@@ -157,15 +167,21 @@ func (c *fetchSessions) end(id int32) {
 
 func (c *fetchSessions) dropLocked(s *fetchSession) {
 	delete(c.byID, s.id)
+	c.total -= s.size
 	s.ended = true
 }
 
 // idle gives a session back that the caller held. dropEmpty: an incremental fetch that forgot the last partition ends it.
 func (c *fetchSessions) idle(s *fetchSession, dropEmpty bool) {
 	c.mu.Lock()
-	s.busy, s.size = false, len(s.entries)
-	if dropEmpty && s.size == 0 && !s.ended {
-		c.dropLocked(s)
+	s.busy = false
+	if !s.ended {
+		c.total += len(s.entries) - s.size
+		s.size = len(s.entries)
+		// One that grew past the bound goes: its client is told that it does not exist, and begins anew.
+		if dropEmpty && s.size == 0 || c.total > sessionPartitions {
+			c.dropLocked(s)
+		}
 	}
 	ended := s.ended
 	c.mu.Unlock()

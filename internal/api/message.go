@@ -17,10 +17,18 @@ const (
 	retainPartitions = 16 << 10
 )
 
+// produceFactor bounds what the arrays of a Produce may take of memory, in sizes of the request. It may be 100 MiB, and an entry takes,
+// with its answer, hundreds of bytes here: that is little beside a batch, but a request of entries without records would be a bomb. With
+// one batch of one empty record in each partition of as many topics, an honest one needs 1.2.
+const produceFactor = 2
+
 // decode reads r's body. The result may alias it, except for strings.
 func decode(r *Request, d *wire.Decoder, m wire.Message) error {
 	d.Strings = &r.Conn.Strings
 	d.Reset(r.Body)
+	if r.Key == wire.ProduceKey {
+		d.Allow(produceFactor)
+	}
 	err := m.Decode(d, r.Version)
 	d.Reset(nil)
 	d.Strings = nil

@@ -33,6 +33,12 @@ func (d *Decoder) Reset(body []byte) {
 	d.budget = budgetFactor*len(body) + budgetFloor
 }
 
+// Allow lowers the budget of the message to come: its arrays may take no more than factor times its size, and budgetFloor, of memory.
+// It is for messages whose honest senders stay far below the general factor, and whose answers are large.
+func (d *Decoder) Allow(factor int) {
+	d.budget = min(d.budget, factor*len(d.buf)+budgetFloor)
+}
+
 // Remaining is how many bytes are not yet read, 0 after a failure.
 func (d *Decoder) Remaining() int { return len(d.buf) - d.off }
 

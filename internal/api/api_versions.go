@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strings"
+
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -34,7 +36,7 @@ func (t *Table) apiVersions(r *Request) Outcome {
 			resp.ErrorCode = wire.ErrorInvalidRequest
 			return reply(r, &resp)
 		}
-		r.Conn.SoftwareName, r.Conn.SoftwareVersion = req.ClientSoftwareName, req.ClientSoftwareVersion
+		r.Conn.SoftwareName, r.Conn.SoftwareVersion = shortened(req.ClientSoftwareName), shortened(req.ClientSoftwareVersion)
 	}
 	for i := range t.entries {
 		e := &t.entries[i]
@@ -60,6 +62,15 @@ func (t *Table) addFeatures(r *Request, resp *wire.ApiVersionsResponse) {
 	for name, level := range sorted(image.Features()) {
 		resp.FinalizedFeatures = append(resp.FinalizedFeatures, wire.ApiVersionsResponseFinalizedFeatureKey{Name: name, MinVersionLevel: level, MaxVersionLevel: level})
 	}
+}
+
+// shortened is what the connection keeps of a name: it is for logs only, and KIP-511 has no bound. The copy lets go of the rest.
+func shortened(name string) string {
+	const most = 64
+	if len(name) <= most {
+		return name
+	}
+	return strings.Clone(name[:most])
 }
 
 // softwareName is KIP-511's rule: [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?

@@ -1,7 +1,11 @@
 package record
 
 import (
+	"encoding/binary"
 	"fmt"
+	"strings"
+
+	"github.com/ottla-io/ottla/internal/ids"
 )
 
 // Reason is why Validate refuses a batch. Its value is Kafka's error code, as Produce answers it.
@@ -29,6 +33,8 @@ type Invalid struct {
 	Reason  Reason
 	Message string
 	Records []RecordError
+	// Framing: what came is not one batch of a format that is served. Kafka finds that out before it looks for the log.
+	Framing bool
 }
 
 func (e *Invalid) Error() string { return e.Message }
@@ -66,6 +72,8 @@ type Rules struct {
 	ZstdAllowed bool
 	// AnyBaseOffset accepts a base offset other than 0: batches from another broker.
 	AnyBaseOffset bool
+	// Partition is named in messages about single records.
+	Partition ids.TopicPartition
 }
 
 func invalid(r Reason, format string, args ...any) *Invalid {
@@ -85,7 +93,9 @@ func Validate(records []byte, rules *Rules) (Batch, error) {
 		return nil, err
 	}
 	if b.Codec() == Zstd && !rules.ZstdAllowed {
-		return nil, invalid(UnsupportedCodec, "Produce requests before version 7 are not allowed to use ZStandard compression")
+		refusal := invalid(UnsupportedCodec, "Produce requests before version 7 are not allowed to use ZStandard compression")
+		refusal.Framing = true
+		return nil, refusal
 	}
 	if base := b.BaseOffset(); base != 0 && !rules.AnyBaseOffset {
 		return nil, invalid(InvalidRecord, "The baseOffset of the record batch should be 0, but it is %d", base)
@@ -111,11 +121,11 @@ func single(records []byte) (Batch, error) {
 	switch {
 	case err == nil:
 	case isLegacy(err):
-		return nil, invalid(InvalidRecord, "Produce requests are only allowed to contain record batches with magic version 2")
+		return nil, misframed("Produce requests are only allowed to contain record batches with magic version 2")
 	case isTruncated(err):
-		return nil, invalid(InvalidRecord, "Produce requests must have at least one record batch per partition")
+		return nil, misframed("Produce requests must have at least one record batch per partition")
 	default:
-		return nil, invalid(Corrupt, "%v", err)
+		return nil, corrupt(records, err)
 	}
 	if len(rest) < lengthOverhead {
 		return b, nil
@@ -124,10 +134,27 @@ func single(records []byte) (Batch, error) {
 	case isTruncated(err):
 		return b, nil
 	case err == nil || isLegacy(err):
-		return nil, invalid(InvalidRecord, "Produce requests are only allowed to contain exactly one record batch per partition")
+		return nil, misframed("Produce requests are only allowed to contain exactly one record batch per partition")
 	default:
-		return nil, invalid(Corrupt, "%v", err)
+		return nil, corrupt(rest, err)
 	}
+}
+
+func misframed(message string) *Invalid {
+	return &Invalid{Reason: InvalidRecord, Message: message, Framing: true}
+}
+
+// corrupt says in Kafka's words why no batch can begin like data, of which FrameSize has read a prefix.
+func corrupt(data []byte, err error) *Invalid {
+	refusal := invalid(Corrupt, "%v", err)
+	length, magic := int32(binary.BigEndian.Uint32(data[offLength:])), data[offMagic]
+	switch {
+	case length < minLegacySize:
+		refusal.Message = fmt.Sprintf("Record size %d is less than the minimum record overhead (%d)", length, minLegacySize)
+	case magic > magicV2:
+		refusal.Message = fmt.Sprintf("Invalid magic found in record: %d", int8(magic))
+	}
+	return refusal
 }
 
 func checkHeader(b Batch, rules *Rules) error {
@@ -215,7 +242,7 @@ func checkWalk(b Batch, payload []byte, rules *Rules) error {
 			bad.add(InvalidRecord, i, "record %d of the batch has offset delta %d instead of incremental ones", i, f.offsetDelta)
 		}
 		if rules.Compacted && f.keyLen < 0 && !b.IsControl() {
-			bad.add(InvalidRecord, i, "Compacted topic cannot accept message without key")
+			bad.add(InvalidRecord, i, "Compacted topic cannot accept message without key in topic partition %s", rules.Partition)
 		}
 		ms := base + f.timestampDelta
 		if window && rules.outside(ms) {
@@ -248,7 +275,7 @@ func refuseAll(b Batch, message string) error {
 	return bad.err()
 }
 
-// recordErrors collects what is wrong with single records; the first decides the code, as in Kafka.
+// recordErrors collects what is wrong with single records. As in Kafka, one timestamp among them decides the code.
 type recordErrors struct {
 	reason Reason
 	total  int
@@ -256,7 +283,7 @@ type recordErrors struct {
 }
 
 func (e *recordErrors) add(r Reason, index int, format string, args ...any) {
-	if e.total == 0 {
+	if e.total == 0 || r == InvalidTimestamp {
 		e.reason = r
 	}
 	e.total++
@@ -269,11 +296,16 @@ func (e *recordErrors) err() error {
 	if e.total == 0 {
 		return nil
 	}
-	message := fmt.Sprintf("One or more records have been rejected due to %d record errors in total, the first: %s", e.total, e.list[0].Message)
 	if e.reason == InvalidTimestamp {
-		message = "One or more records have been rejected due to invalid timestamp"
+		return &Invalid{Reason: e.reason, Message: "One or more records have been rejected due to invalid timestamp", Records: e.list}
 	}
-	return &Invalid{Reason: e.reason, Message: message, Records: e.list}
+	var shown []string
+	for _, bad := range e.list[:min(3, len(e.list))] {
+		shown = append(shown, fmt.Sprintf("RecordError(batchIndex=%d, message='%s')", bad.Index, bad.Message))
+	}
+	return &Invalid{Reason: e.reason, Records: e.list, Message: fmt.Sprintf(
+		"One or more records have been rejected due to %d record errors in total, and only showing the first three errors at most: [%s]",
+		e.total, strings.Join(shown, ", "))}
 }
 
 func saturatingSub(a, b int64) int64 {

@@ -44,18 +44,18 @@ func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 		}
 		return
 	}
-	p.read(q, res)
+	p.read(q, epoch, res)
 	if res.Region != nil {
 		m.bytesOut.Add(int64(res.Region.Size()))
 	}
 }
 
-func (p *Partition) read(q *FetchQuery, res *Fetched) {
+func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetched) {
 	// The watermark is read before the log is: what lies below it is there, whatever is appended or retained meanwhile.
 	res.HighWatermark = p.watermark()
 	res.LastStable, res.LogStart = p.log.LastStable(res.HighWatermark), p.log.LogStart()
 	if q.LastFetchedEpoch != ids.NoLeaderEpoch {
-		epoch, end := p.log.EndOffsetForEpoch(q.LastFetchedEpoch)
+		epoch, end := p.epochEnd(q.LastFetchedEpoch, leaderEpoch)
 		switch {
 		case epoch == ids.NoLeaderEpoch || end == noOffset:
 			res.refuse(wire.ErrorOffsetOutOfRange)

@@ -14,8 +14,9 @@ func (r *FoundOffset) none(code wire.ErrorCode) {
 // it, so that whoever wrote with acks=1 finds his records.
 func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiting bool) {
 	p, code := m.find(&q.Target)
+	var leaderEpoch ids.LeaderEpoch
 	if code == wire.ErrorNone {
-		code, _, _ = p.leading(q.CurrentLeaderEpoch)
+		code, _, leaderEpoch = p.leading(q.CurrentLeaderEpoch)
 	}
 	res.none(code)
 	if code != wire.ErrorNone {
@@ -27,7 +28,7 @@ func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiti
 			return true
 		}
 	}
-	if err := p.listOffset(q, res); err != nil {
+	if err := p.listOffset(q, leaderEpoch, res); err != nil {
 		res.none(wire.ErrorKafkaStorageError)
 		if m.events.StorageError != nil {
 			m.events.StorageError(p.name, err)
@@ -36,19 +37,22 @@ func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiti
 	return false
 }
 
-func (p *Partition) listOffset(q *OffsetQuery, res *FoundOffset) error {
+// listOffset asks the log. A leader's epoch begins at the log's end when it takes over, though the log learns of it only with its
+// first batch: an offset at which there is no batch yet has the leader's epoch.
+func (p *Partition) listOffset(q *OffsetQuery, leaderEpoch ids.LeaderEpoch, res *FoundOffset) error {
 	limit := p.watermark()
 	if q.ReadCommitted {
 		limit = p.log.LastStable(limit)
 	}
 	switch q.TimestampMs {
 	case LatestTimestamp:
-		// The epoch is the one that the next record would have: Kafka answers the leader's latest.
-		res.Offset, res.LeaderEpoch = limit, p.log.LatestEpoch()
+		res.Offset, res.LeaderEpoch = limit, leaderEpoch
 	case EarliestTimestamp, EarliestLocalTimestamp:
 		// Without tiered storage the local log is the whole log (KIP-405).
 		res.Offset = p.log.LogStart()
-		res.LeaderEpoch = p.log.EpochAt(res.Offset)
+		if res.LeaderEpoch = p.log.EpochAt(res.Offset); res.LeaderEpoch == ids.NoLeaderEpoch && p.log.LatestEpoch() == ids.NoLeaderEpoch {
+			res.LeaderEpoch = leaderEpoch
+		}
 	case LatestTieredTimestamp, EarliestPendingTimestamp:
 		// Nothing is tiered.
 	case MaxTimestamp:
@@ -70,11 +74,31 @@ func (p *Partition) listOffset(q *OffsetQuery, res *FoundOffset) error {
 // EpochEnd tells where a leader epoch ends in our log (KIP-101, KIP-279).
 func (m *Manager) EpochEnd(q *EpochQuery, res *EpochEnd) {
 	p, code := m.find(&q.Target)
+	var leaderEpoch ids.LeaderEpoch
 	if code == wire.ErrorNone {
-		code, _, _ = p.leading(q.CurrentLeaderEpoch)
+		code, _, leaderEpoch = p.leading(q.CurrentLeaderEpoch)
 	}
 	*res = EpochEnd{Error: code, LeaderEpoch: ids.NoLeaderEpoch, EndOffset: noOffset}
 	if code == wire.ErrorNone {
-		res.LeaderEpoch, res.EndOffset = p.log.EndOffsetForEpoch(q.LeaderEpoch)
+		res.LeaderEpoch, res.EndOffset = p.epochEnd(q.LeaderEpoch, leaderEpoch)
 	}
+}
+
+// epochEnd is where an epoch ends in our log, which is led in leaderEpoch. The leader's own epoch, also without a batch, ends at the
+// log's end; one below the first that the log knows ends, under its own number, where that one begins.
+func (p *Partition) epochEnd(epoch, leaderEpoch ids.LeaderEpoch) (ids.LeaderEpoch, ids.Offset) {
+	latest := p.log.LatestEpoch()
+	switch {
+	case epoch == ids.NoLeaderEpoch || epoch > leaderEpoch:
+		return ids.NoLeaderEpoch, noOffset
+	case epoch == leaderEpoch:
+		return epoch, p.log.LogEnd()
+	case epoch < 0:
+		return epoch, p.log.LogStart()
+	case latest == ids.NoLeaderEpoch:
+		return epoch, p.log.LogEnd()
+	case epoch > latest: // its leader wrote nothing
+		return latest, p.log.LogEnd()
+	}
+	return p.log.EndOffsetForEpoch(epoch)
 }

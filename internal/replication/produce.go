@@ -35,9 +35,10 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 	}
 	nowMs := m.env.Now().UnixMilli()
 	rules := record.Rules{
-		MaxBatchBytes: settings.MaxMessageBytes, Compacted: settings.Log.Compact, LogAppendTime: settings.LogAppendTime,
+		MaxBatchBytes: max(settings.MaxMessageBytes, 1), // a limit of 0 refuses every batch, as in Kafka
+		Compacted:     settings.Log.Compact, LogAppendTime: settings.LogAppendTime,
 		NowMs: nowMs, BeforeMaxMs: settings.TimestampBeforeMaxMs, AfterMaxMs: settings.TimestampAfterMaxMs, CheckTimestamps: true,
-		OpenCompressed: settings.ValidateCompressedBatch, Limits: m.limits, ZstdAllowed: q.ZstdAllowed,
+		OpenCompressed: settings.ValidateCompressedBatch, Limits: m.limitsOf(settings), ZstdAllowed: q.ZstdAllowed, Partition: p.name,
 	}
 	batch, err := record.Validate(q.Records, &rules)
 	if err != nil {
@@ -66,6 +67,21 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 	return false
 }
 
+// Batches that are opened may unpack to unpackFactor times what they may have as they come, and unpackFloor at least. Producers bound a
+// record by its size before compression, so an honest batch stays far below.
+const (
+	unpackFactor = 16
+	unpackFloor  = 16 << 20
+)
+
+func (m *Manager) limitsOf(settings *TopicSettings) record.Limits {
+	limits := record.Limits{OutputBytes: min(max(unpackFactor*settings.MaxMessageBytes, unpackFloor), record.MaxOutputBytes)}
+	if m.limits.OutputBytes > 0 {
+		limits.OutputBytes = min(limits.OutputBytes, m.limits.OutputBytes)
+	}
+	return limits
+}
+
 // Flush starts to make durable what was produced so far.
 func (m *Manager) Flush() { m.store.Flush() }
 
@@ -82,14 +98,18 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 	case p.log == nil:
 		p.mu.Unlock()
 		return storage.Appended{}, p.broken
-	case acks == -1 && !p.replica.EnoughInSync(p.settings.Load().MinInSyncReplicas):
+	case acks == -1 && !p.replica.EnoughInSync(min(p.settings.Load().MinInSyncReplicas, len(state.Replicas))):
+		// No more than there are (KAFKA-15580): a topic of one replica takes writes whatever min.insync.replicas says.
 		refusal = wire.ErrorNotEnoughReplicas
 	}
 	if refusal != wire.ErrorNone {
 		p.mu.Unlock()
 		res.refuse(refusal, "")
-		if refusal == wire.ErrorNotLeaderOrFollower {
+		switch refusal {
+		case wire.ErrorNotLeaderOrFollower:
 			res.Leader, res.LeaderEpoch = state.Leader, state.LeaderEpoch
+		case wire.ErrorNotEnoughReplicas:
+			res.LogStart = p.log.LogStart()
 		}
 		return storage.Appended{}, nil
 	}
@@ -100,8 +120,11 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 		return appended, err
 	}
 	*res = Produced{BaseOffset: appended.BaseOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: p.log.LogStart(), Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
-	if batch.TimestampType() == record.LogAppendTime {
+	switch {
+	case batch.TimestampType() == record.LogAppendTime:
 		res.LogAppendTimeMs = appended.LogAppendTimeMs
+	case appended.Duplicate:
+		res.LogAppendTimeMs = batch.MaxTimestamp() // Kafka tells the time of the first append, whatever the topic's times are
 	}
 	if moved {
 		p.waiters.advance(p.watermark())
@@ -109,7 +132,8 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 	return appended, nil
 }
 
-// refuseProduce turns an error of the record, the sequence check or the log into Kafka's code.
+// refuseProduce turns an error of the record, the sequence check or the log into Kafka's code. As in Kafka, those that the log's own
+// rules find come with the log's start.
 func (m *Manager) refuseProduce(p *Partition, res *Produced, err error) {
 	var invalid *record.Invalid
 	var sequence *producerstate.SequenceError
@@ -117,8 +141,12 @@ func (m *Manager) refuseProduce(p *Partition, res *Produced, err error) {
 	case errors.As(err, &invalid):
 		res.refuse(wire.ErrorCode(invalid.Reason), invalid.Message)
 		res.RecordErrors = invalid.Records
+		if !invalid.Framing && invalid.Reason != record.Corrupt && invalid.Reason != record.TooLarge && p.log != nil {
+			res.LogStart = p.log.LogStart()
+		}
 	case errors.As(err, &sequence):
 		res.refuse(wire.ErrorCode(sequence.Code()), sequence.Error())
+		res.LogStart = p.log.LogStart()
 	case errors.Is(err, storage.ErrStaleEpoch), errors.Is(err, storage.ErrClosed):
 		res.refuse(wire.ErrorNotLeaderOrFollower, "")
 		_, res.Leader, res.LeaderEpoch = p.leading(ids.NoLeaderEpoch)

@@ -279,11 +279,67 @@ func TestMinInSyncReplicas(t *testing.T) {
 	settings := replicated()
 	settings.MinInSyncReplicas = 2
 	b := newBench(t, settings)
-	if res, _ := b.produce(-1, batchOf("a"), nil); res.Error != wire.ErrorNotEnoughReplicas {
-		t.Fatalf("acks=all: %v, want NOT_ENOUGH_REPLICAS", res.Error)
+	if res, _ := b.produce(-1, batchOf("a"), nil); res.Error != wire.ErrorNone {
+		t.Fatalf("acks=all of a partition that has one replica: %v", res.Error)
+	}
+	state := partition.State{Leader: self, LeaderEpoch: 2, PartitionEpoch: 2, Replicas: []ids.BrokerID{self, self + 1}, ISR: []ids.BrokerID{self}}
+	if err := b.Assign(ids.TopicPartition{Topic: "t"}, topicT, state, &settings); err != nil {
+		t.Fatal(err)
+	}
+	if res, _ := b.produce(-1, batchOf("a"), nil); res.Error != wire.ErrorNotEnoughReplicas || res.LogStart != 0 {
+		t.Fatalf("acks=all: %+v, want NOT_ENOUGH_REPLICAS with the log's start", res)
 	}
 	if res, _ := b.produce(1, batchOf("a"), nil); res.Error != wire.ErrorNone {
 		t.Fatalf("acks=1 asks for one replica: %v", res.Error)
+	}
+}
+
+// TestLeaderEpochWithoutBatch: a leader's epoch is known before its first batch, as Kafka's leaders write it down when they take over.
+func TestLeaderEpochWithoutBatch(t *testing.T) {
+	settings := replicated()
+	b := newBench(t, settings)
+	list := func(ms int64) (res FoundOffset) {
+		b.ListOffset(&OffsetQuery{Target: targetT0, CurrentLeaderEpoch: ids.NoLeaderEpoch, TimestampMs: ms}, &res, nil)
+		return res
+	}
+	end := func(epoch ids.LeaderEpoch) (res EpochEnd) {
+		b.EpochEnd(&EpochQuery{Target: targetT0, CurrentLeaderEpoch: ids.NoLeaderEpoch, LeaderEpoch: epoch}, &res)
+		return res
+	}
+	check := func(what string, want ids.LeaderEpoch, offset ids.Offset, got EpochEnd) {
+		t.Helper()
+		if got.Error != wire.ErrorNone || got.LeaderEpoch != want || got.EndOffset != offset {
+			t.Errorf("%s: %+v, want epoch %d and offset %d", what, got, want, offset)
+		}
+	}
+	if res := list(LatestTimestamp); res.LeaderEpoch != 1 || res.Offset != 0 {
+		t.Errorf("latest of an empty log: %+v", res)
+	}
+	if res := list(EarliestTimestamp); res.LeaderEpoch != 1 || res.Offset != 0 {
+		t.Errorf("earliest of an empty log: %+v", res)
+	}
+	check("the leader's epoch in an empty log", 1, 0, end(1))
+	check("an epoch before it", 0, 0, end(0))
+	check("an epoch after it", ids.NoLeaderEpoch, noOffset, end(2))
+
+	b.produce(1, batchOf("a", "b"), nil)
+	b.lead(t, 0, self, 5, &settings)
+	if res := list(LatestTimestamp); res.LeaderEpoch != 5 || res.Offset != 2 {
+		t.Errorf("latest after a new leadership: %+v", res)
+	}
+	if res := list(EarliestTimestamp); res.LeaderEpoch != 1 || res.Offset != 0 {
+		t.Errorf("earliest after a new leadership: %+v", res)
+	}
+	check("epoch 5 without a batch", 5, 2, end(5))
+	check("an epoch that nobody wrote in", 1, 2, end(3))
+	check("the epoch before", 1, 2, end(1))
+	check("an epoch before the first", 0, 0, end(0))
+	check("a negative one", -2, 0, end(-2))
+	check("none", ids.NoLeaderEpoch, noOffset, end(ids.NoLeaderEpoch))
+	var res Fetched
+	b.Fetch(&FetchQuery{Target: targetT0, CurrentLeaderEpoch: ids.NoLeaderEpoch, LastFetchedEpoch: 5, Offset: 2, MaxBytes: 1}, &res)
+	if res.Error != wire.ErrorNone || res.DivergingEnd >= 0 {
+		t.Errorf("a client whose last epoch is the leader's: %+v", res)
 	}
 }
 

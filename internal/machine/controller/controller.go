@@ -130,7 +130,19 @@ type problem struct {
 }
 
 func refuse(code wire.ErrorCode, format string, args ...any) *problem {
-	return &problem{code, fmt.Sprintf(format, args...)}
+	return &problem{code, clip(fmt.Sprintf(format, args...))}
+}
+
+// maxMessageBytes is far above any sentence, and below what a string of the protocol holds.
+const maxMessageBytes = 8 << 10
+
+// clip shortens a sentence that quotes a client's names or values of many kilobytes: with them it might not fit a string of the
+// protocol, and then there would be no answer.
+func clip(message string) string {
+	if len(message) <= maxMessageBytes {
+		return message
+	}
+	return message[:maxMessageBytes] + "…"
 }
 
 // newTopicID makes a random id as Kafka does: a version 4 UUID, none of the first hundred (which Kafka reserves, and which

@@ -53,9 +53,15 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 func refusedConfigs(resource *wire.DescribeConfigsRequestDescribeConfigsResource, code wire.ErrorCode, message string) (to wire.DescribeConfigsResponseDescribeConfigsResult) {
 	to.Default()
 	to.ResourceType, to.ResourceName = resource.ResourceType, resource.ResourceName
+	if len(message) > maxMessageBytes {
+		message = message[:maxMessageBytes] + "…"
+	}
 	to.ErrorCode, to.ErrorMessage = code, wire.SomeString(message)
 	return to
 }
+
+// maxMessageBytes bounds a sentence that quotes the request, which otherwise might not fit a string of the protocol.
+const maxMessageBytes = 8 << 10
 
 type configDescriber struct {
 	view                    view

@@ -7,24 +7,14 @@ import (
 )
 
 // CreateTopics, key 19, versions 2-7. KIP-4, KIP-464 (-1 for the brokers' defaults), KIP-525 (configs in the reply, v5),
-// KIP-516 (topic ids, v7). All rules are the controller's.
-//
-// Where we differ from Kafka 4.3.1, on purpose: a timeout of 0 or less means the default one of a minute.
+// KIP-516 (topic ids, v7). All rules are the controller's, except that a timeout of 0 or less leaves no time for anything.
 
 const (
 	// autoCreateWait bounds how long Metadata waits for topics that it creates.
 	autoCreateWait = 15 * time.Second
-	// controllerWait is the schema's default timeout of requests to the controller.
+	// controllerWait bounds the wait of requests to the controller that name no timeout.
 	controllerWait = time.Minute
 )
-
-// controllerTimeout is how long a request waits for the controller.
-func controllerTimeout(timeoutMs int32) time.Duration {
-	if timeoutMs <= 0 {
-		return controllerWait
-	}
-	return time.Duration(timeoutMs) * time.Millisecond
-}
 
 func (t *Table) createTopics(r *Request) Outcome {
 	c := new(createTopicsRequest)
@@ -35,12 +25,15 @@ func (t *Table) createTopics(r *Request) Outcome {
 	for i := range c.req.Topics {
 		c.names = append(c.names, c.req.Topics[i].Name)
 	}
+	if c.req.TimeoutMs <= 0 {
+		return c.Finish(r)
+	}
 	c.expect(1)
 	t.deps.Controller.CreateTopics(&c.req, func(resp *wire.CreateTopicsResponse) {
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c
-	if c.park(t.deps.Env, r, controllerTimeout(c.req.TimeoutMs), "CreateTopics timeout") {
+	if c.park(t.deps.Env, r, time.Duration(c.req.TimeoutMs)*time.Millisecond, "CreateTopics timeout") {
 		return Parked
 	}
 	return c.Finish(r)
@@ -67,7 +60,7 @@ func (c *createTopicsRequest) Finish(r *Request) Outcome {
 			var result wire.CreateTopicsResponseCreatableTopicResult
 			result.Default()
 			result.Name, result.ErrorCode = name, wire.ErrorRequestTimedOut
-			result.ErrorMessage = wire.SomeString(wire.ErrorRequestTimedOut.Message())
+			result.ErrorMessage, result.Configs = wire.NullString{}, []wire.CreateTopicsResponseCreatableTopicConfigs{}
 			resp.Topics = append(resp.Topics, result)
 		}
 	}

@@ -1,14 +1,15 @@
 package api
 
 import (
+	"time"
+
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
 // DeleteTopics, key 20, versions 1-6. KIP-4, KIP-516 (by topic id, v6), KIP-599 (message, v5). All rules are the
-// controller's, except delete.topic.enable.
+// controller's, except delete.topic.enable, and that a timeout of 0 or less leaves no time for anything.
 //
-// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka shuffles them), and a timeout of
-// 0 or less means the default one of a minute.
+// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka shuffles them).
 
 func (t *Table) deleteTopics(r *Request) Outcome {
 	c := &deleteTopicsRequest{req: new(wire.DeleteTopicsRequest)}
@@ -31,12 +32,15 @@ func (t *Table) deleteTopics(r *Request) Outcome {
 		}
 		return reply(r, c.all(code))
 	}
+	if c.req.TimeoutMs <= 0 {
+		return c.Finish(r)
+	}
 	c.expect(1)
 	t.deps.Controller.DeleteTopics(c.req, func(resp *wire.DeleteTopicsResponse) {
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c
-	if c.park(t.deps.Env, r, controllerTimeout(c.req.TimeoutMs), "DeleteTopics timeout") {
+	if c.park(t.deps.Env, r, time.Duration(c.req.TimeoutMs)*time.Millisecond, "DeleteTopics timeout") {
 		return Parked
 	}
 	return c.Finish(r)
@@ -56,7 +60,7 @@ func (c *deleteTopicsRequest) all(code wire.ErrorCode) *wire.DeleteTopicsRespons
 	resp.Default()
 	for i := range c.named {
 		resp.Responses = append(resp.Responses, wire.DeleteTopicsResponseDeletableTopicResult{
-			Name: c.named[i].Name, TopicId: c.named[i].TopicId, ErrorCode: code, ErrorMessage: wire.SomeString(code.Message())})
+			Name: c.named[i].Name, TopicId: c.named[i].TopicId, ErrorCode: code})
 	}
 	return resp
 }

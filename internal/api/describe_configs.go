@@ -13,13 +13,23 @@ import (
 // DescribeConfigs, key 32, versions 1-4. KIP-226 (synonyms), KIP-569 (types and documentation, v3).
 //
 // Resources: topics; this broker; the default of all brokers (name ""), of which, as in Kafka, only what is set is listed.
-// This broker's loggers are none: it has no levels to set. Client metrics and groups have no settings before they come:
-// INVALID_REQUEST, which is what Kafka answers for resource types that it does not know.
+// This broker's loggers are none: it has no levels to set. Groups and client metrics (KIP-714) have, under any name, the defaults of
+// their settings, which describe_configs_defaults.go lists: nothing sets them yet. A resource type that does not exist makes the
+// whole request an INVALID_REQUEST.
 //
 // Where we differ from Kafka 4.3.1, on purpose: a resource that is named twice is described once, and refused with INVALID_REQUEST
-// the second time, so that the answer is bounded by what the cluster has: seven bytes of request ask for five kilobytes.
+// the second time, as are groups and client metrics past the first thousand, so that the answer is bounded by what the cluster has:
+// seven bytes of request ask for five kilobytes.
 
-const resourceBrokerLogger int8 = 8
+// Resource types that have no ConfigRecords here.
+const (
+	resourceBrokerLogger  int8 = 8
+	resourceClientMetrics int8 = 16
+	resourceGroup         int8 = 32
+)
+
+// describedDefaults bounds how many groups and client metrics one request may describe: any name goes.
+const describedDefaults = 1000
 
 func (t *Table) describeConfigs(r *Request) Outcome {
 	var (
@@ -39,6 +49,11 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 	described := make(map[resource]bool)
 	resp.Results = make([]wire.DescribeConfigsResponseDescribeConfigsResult, 0, len(req.Resources))
 	for i := range req.Resources {
+		if !knownResource(req.Resources[i].ResourceType) {
+			return reply(r, refuseResources(&req, &resp))
+		}
+	}
+	for i := range req.Resources {
 		from := &req.Resources[i]
 		if name := (resource{from.ResourceType, from.ResourceName}); described[name] {
 			resp.Results = append(resp.Results, refusedConfigs(from, wire.ErrorInvalidRequest, "Each resource must appear at most once."))
@@ -48,6 +63,22 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 		}
 	}
 	return reply(r, &resp)
+}
+
+func knownResource(kind int8) bool {
+	switch kind {
+	case metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, resourceGroup:
+		return true
+	}
+	return false
+}
+
+// refuseResources refuses a request as a whole, as Kafka does where it fails on a resource type.
+func refuseResources(req *wire.DescribeConfigsRequest, resp *wire.DescribeConfigsResponse) *wire.DescribeConfigsResponse {
+	for i := range req.Resources {
+		resp.Results = append(resp.Results, refusedConfigs(&req.Resources[i], wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message()))
+	}
+	return resp
 }
 
 func refusedConfigs(resource *wire.DescribeConfigsRequestDescribeConfigsResource, code wire.ErrorCode, message string) (to wire.DescribeConfigsResponseDescribeConfigsResult) {
@@ -66,6 +97,7 @@ const maxMessageBytes = 8 << 10
 type configDescriber struct {
 	view                    view
 	synonyms, documentation bool
+	defaults                int // groups and client metrics that were described
 }
 
 func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribeConfigsResource) wire.DescribeConfigsResponseDescribeConfigsResult {
@@ -82,8 +114,10 @@ func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribe
 		entries, code, message = c.broker(resource.ResourceName)
 	case resourceBrokerLogger:
 		code, message = c.logger(resource.ResourceName)
-	default:
-		code, message = wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message()
+	case resourceClientMetrics:
+		entries, code, message = c.defaultsOf(clientMetricsDefaults, resource.ResourceName, "Client metrics subscription name must not be empty")
+	case resourceGroup:
+		entries, code, message = c.defaultsOf(groupDefaults, resource.ResourceName, "Group name must not be empty")
 	}
 	if code != wire.ErrorNone {
 		return refusedConfigs(resource, code, message)
@@ -136,6 +170,21 @@ func (c *configDescriber) logger(name string) (wire.ErrorCode, string) {
 		return wire.ErrorInvalidRequest, "Broker id must not be empty"
 	}
 	return c.ours(name, "%d but")
+}
+
+// defaultsOf describes a resource that has nothing but defaults.
+func (c *configDescriber) defaultsOf(rows []defaultRow, name, nameless string) ([]config.Entry, wire.ErrorCode, string) {
+	if name == "" {
+		return nil, wire.ErrorInvalidRequest, nameless
+	}
+	if c.defaults++; c.defaults > describedDefaults {
+		return nil, wire.ErrorInvalidRequest, fmt.Sprintf("A request may ask for at most %d groups and client metrics subscriptions.", describedDefaults)
+	}
+	entries := make([]config.Entry, len(rows))
+	for i := range rows {
+		entries[i] = rows[i].entry()
+	}
+	return entries, wire.ErrorNone, ""
 }
 
 // ours refuses the name of another broker: each answers for itself, and clients route by the name. want is Kafka's wording.

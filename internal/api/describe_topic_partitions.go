@@ -10,6 +10,8 @@ import (
 
 // DescribeTopicPartitions, key 75, version 0. KIP-966: topics sorted by name, paged. A reply holds at most as many partitions
 // as the request and max.request.partition.size.limit allow, at least one; its cursor is where the next one goes on.
+//
+// Where we differ from Kafka 4.3.1, on purpose: an empty name is INVALID_TOPIC_EXCEPTION. Kafka fails on it inside: UNKNOWN_SERVER_ERROR.
 
 func (t *Table) describeTopicPartitions(r *Request) Outcome {
 	var (
@@ -71,7 +73,7 @@ func validCursor(req *wire.DescribeTopicPartitionsRequest) bool {
 func describedTopic(name string, code wire.ErrorCode) wire.DescribeTopicPartitionsResponseTopic {
 	var to wire.DescribeTopicPartitionsResponseTopic
 	to.Default()
-	to.Name, to.ErrorCode = wire.SomeString(name), code
+	to.Name, to.ErrorCode, to.IsInternal = wire.SomeString(name), code, isInternal(name)
 	return to
 }
 
@@ -102,7 +104,7 @@ func (p *topicPager) add(name string, topic *metadata.Topic) bool {
 		p.resp.Topics = append(p.resp.Topics, to)
 		return true
 	}
-	to.TopicId, to.IsInternal = wire.UUID(topic.ID), isInternal(name)
+	to.TopicId = wire.UUID(topic.ID)
 	first := 0
 	if name == p.from.TopicName {
 		first = min(int(p.from.PartitionIndex), len(topic.Partitions))

@@ -20,9 +20,15 @@ import (
 //   - Everybody is a consumer: who names a replica id sees nothing past the high watermark either.
 //   - The rack is ignored: replicas are read at the leader only (KIP-392 comes with followers).
 //   - A request for a session whose last request is still waiting gets INVALID_FETCH_SESSION_EPOCH.
-//   - A long poll of an isolation level that the broker does not know reads uncommitted.
+//   - A partition named twice is answered twice. Kafka takes the last.
+//   - Only whole batches are sent, where Kafka fills the rest of the allowed bytes with a part of one.
+//   - A long poll of a partition that does not exist is answered at once. Kafka lets it wait.
 
-const readCommitted int8 = 1
+// Isolation levels (KIP-98).
+const (
+	readUncommitted int8 = 0
+	readCommitted   int8 = 1
+)
 
 // fetchHandler owns the pool of Fetch requests and the fetch sessions.
 type fetchHandler struct {
@@ -76,6 +82,12 @@ func (h *fetchHandler) handle(r *Request) Outcome {
 	if err := decode(r, &f.decoder, &f.req); err != nil {
 		f.release()
 		return hangup(r, err)
+	}
+	if level := f.req.IsolationLevel; level != readUncommitted && level != readCommitted {
+		f.refuseAll(r.Version, wire.ErrorUnknownServerError)
+		outcome := reply(r, &f.resp)
+		f.release()
+		return outcome
 	}
 	if code := f.begin(r); code != wire.ErrorNone {
 		f.resp.Default()
@@ -166,13 +178,19 @@ func (f *fetchRequest) look() (enough bool) {
 			break // the rest is dirty still, and first at the next request
 		}
 		res := f.nextResult(e)
-		e.query.MaxBytes = max(min(int(e.maxBytes), left), 0)
-		e.query.WholeFirst = found == 0
+		limit := min(int(e.maxBytes), left)
+		e.query.MaxBytes = max(limit, 0)
+		e.query.WholeFirst = found == 0 && limit >= 0
 		e.query.ReadCommitted = f.req.IsolationLevel == readCommitted
 		f.fetch(e, &res.Fetched)
+		if limit < 0 && res.Error == wire.ErrorNone && res.DivergingEnd < 0 && e.query.Offset < res.HighWatermark {
+			// Kafka fails where it would read, and takes a negative limit of the whole answer for 0 from then on.
+			res.Fetched = refusedFetch(wire.ErrorUnknownServerError, res.Aborted)
+		}
+		left = max(left, 0)
 		if res.Region != nil {
 			found += res.Region.Size()
-			left -= res.Region.Size()
+			left = max(left-res.Region.Size(), 0)
 		}
 		urgent = urgent || res.Error != wire.ErrorNone || res.DivergingEnd >= 0
 	}
@@ -182,11 +200,15 @@ func (f *fetchRequest) look() (enough bool) {
 func (f *fetchRequest) fetch(e *fetchEntry, res *replication.Fetched) {
 	if f.byID && e.query.TopicID.IsZero() {
 		// To the data plane, a zero id means that the name decides.
-		*res = replication.Fetched{Error: wire.ErrorUnknownTopicID, HighWatermark: -1, LastStable: -1, LogStart: -1, DivergingEpoch: ids.NoLeaderEpoch,
-			DivergingEnd: -1, Aborted: res.Aborted[:0], Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
+		*res = refusedFetch(wire.ErrorUnknownTopicID, res.Aborted)
 		return
 	}
 	f.handler.deps.Partitions.Fetch(&e.query, res)
+}
+
+func refusedFetch(code wire.ErrorCode, aborted []replication.AbortedTransaction) replication.Fetched {
+	return replication.Fetched{Error: code, HighWatermark: -1, LastStable: -1, LogStart: -1, DivergingEpoch: ids.NoLeaderEpoch,
+		DivergingEnd: -1, Aborted: aborted[:0], Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
 }
 
 func (f *fetchRequest) nextResult(e *fetchEntry) *fetchResult {

@@ -65,7 +65,10 @@ func fillPartition(to *wire.FetchResponsePartitionData, q *replication.FetchQuer
 	to.HighWatermark, to.LastStableOffset, to.LogStartOffset = -1, -1, -1
 	to.Records = wire.Records{Bytes: noRecords}
 	to.AbortedTransactions = nil
-	if q.ReadCommitted {
+	switch {
+	case absentPartition(res.Error):
+		to.AbortedTransactions = resize(aborted, 0) // Kafka's default, as it does not look further
+	case q.ReadCommitted && res.Error == wire.ErrorNone:
 		to.AbortedTransactions = resize(aborted, len(res.Aborted))
 		for i, a := range res.Aborted {
 			to.AbortedTransactions[i] = wire.FetchResponseAbortedTransaction{ProducerId: int64(a.ProducerID), FirstOffset: int64(a.FirstOffset)}
@@ -83,6 +86,32 @@ func fillPartition(to *wire.FetchResponsePartitionData, q *replication.FetchQuer
 	}
 	if res.Region != nil {
 		to.Records.Region = res.Region
+	}
+}
+
+// absentPartition reports whether a code says that there is no such partition.
+func absentPartition(code wire.ErrorCode) bool {
+	return code == wire.ErrorUnknownTopicOrPartition || code == wire.ErrorUnknownTopicID || code == wire.ErrorInconsistentTopicID
+}
+
+// refuseAll answers the request as a whole, as Kafka does where it fails inside: before version 13 with the code at each partition, too.
+func (f *fetchRequest) refuseAll(version int16, code wire.ErrorCode) {
+	f.resp.Default()
+	f.resp.ErrorCode, f.resp.SessionId = code, f.req.SessionId
+	if version >= 13 {
+		return
+	}
+	for i := range f.req.Topics {
+		from := &f.req.Topics[i]
+		topic := wire.FetchResponseFetchableTopicResponse{Topic: from.Topic, Partitions: make([]wire.FetchResponsePartitionData, len(from.Partitions))}
+		for j := range from.Partitions {
+			to := &topic.Partitions[j]
+			to.Default()
+			to.PartitionIndex, to.ErrorCode = from.Partitions[j].Partition, code
+			to.HighWatermark, to.LastStableOffset, to.LogStartOffset = -1, -1, -1
+			to.AbortedTransactions, to.Records = []wire.FetchResponseAbortedTransaction{}, wire.Records{Bytes: noRecords}
+		}
+		f.resp.Responses = append(f.resp.Responses, topic)
 	}
 }
 

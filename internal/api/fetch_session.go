@@ -249,7 +249,9 @@ func (s *fetchSession) update(req *wire.FetchRequest, partitions Partitions) {
 func (e *fetchEntry) take(topic *wire.FetchRequestFetchTopic, part *wire.FetchRequestFetchPartition) {
 	q := &e.query
 	q.Topic, q.TopicID, q.Partition = topic.Topic, topicID(topic.TopicId), part.Partition
-	q.CurrentLeaderEpoch, q.LastFetchedEpoch = ids.LeaderEpoch(part.CurrentLeaderEpoch), ids.LeaderEpoch(part.LastFetchedEpoch)
+	// To a fetch, unlike to ListOffsets, every negative epoch is none.
+	q.CurrentLeaderEpoch = max(ids.LeaderEpoch(part.CurrentLeaderEpoch), ids.NoLeaderEpoch)
+	q.LastFetchedEpoch = max(ids.LeaderEpoch(part.LastFetchedEpoch), ids.NoLeaderEpoch)
 	q.Offset = ids.Offset(part.FetchOffset)
 	e.maxBytes = part.PartitionMaxBytes
 }

@@ -128,7 +128,9 @@ func TestFetchBytes(t *testing.T) {
 	}{
 		{"both limits below one batch", 1, 1, []int{n, 0}},
 		{"zero limits", 0, 0, []int{n, 0}},
-		{"negative limits", -1, -1, []int{n, 0}},
+		{"negative limits", -1, -1, []int{0, 0}},
+		{"negative whole limit", -1, 1 << 20, []int{0, n}},
+		{"negative partition limit", 5000, -1, []int{0, 0}},
 		{"partition limit", 5000, int32(2*n + 5), []int{2 * n, 2 * n}},
 		{"whole limit", int32(3*n + 5), 1 << 20, []int{3 * n, 0}},
 		{"broker's limit", 1 << 30, 1 << 30, []int{4 * n, 0}},

@@ -78,6 +78,8 @@ func (h *produceHandler) handle(r *Request) Outcome {
 
 // prepare makes the response the image of the request, with no answers in it yet.
 func (p *produceRequest) prepare() {
+	// Kafka answers nothing about a topic of which no partition is named.
+	p.req.TopicData = slices.DeleteFunc(p.req.TopicData, func(t wire.ProduceRequestTopicProduceData) bool { return len(t.PartitionData) == 0 })
 	p.resp.Default()
 	p.resp.Responses = resize(p.resp.Responses, len(p.req.TopicData))
 	for i := range p.req.TopicData {
@@ -108,30 +110,42 @@ func transactional(records []byte) bool {
 	return len(records) >= record.HeaderSize && records[magicAt] == 2 && record.Batch(records).IsTransactional()
 }
 
+// refuseAll answers every partition with the refusal. Kafka looks for topics and partitions before the acks, and for transactional
+// batches before either.
 func (p *produceRequest) refuseAll(r *Request, refusal wire.ErrorCode) {
-	image := p.handler.deps.Cluster.Image()
 	p.failed = refusal
 	for i := range p.req.TopicData {
 		topic := &p.req.TopicData[i]
-		code := refusal
-		// Kafka looks for the topics before the acks, and for transactional batches before either.
-		if refusal == wire.ErrorInvalidRequiredAcks {
-			if r.Version >= 13 {
-				if _, ok := image.TopicByID(topicID(topic.TopicId)); !ok {
-					code = wire.ErrorUnknownTopicID
-				}
-			} else if _, ok := image.Topic(topic.Name); !ok {
-				code = wire.ErrorUnknownTopicOrPartition
-			}
-		}
 		for j := range topic.PartitionData {
+			index := topic.PartitionData[j].Index
+			code := refusal
+			if refusal == wire.ErrorInvalidRequiredAcks {
+				if absent := p.absent(r, topic, index); absent != wire.ErrorNone {
+					code = absent
+				}
+			}
 			p.produced = replication.Produced{Error: code, BaseOffset: -1, LogAppendTimeMs: -1, LogStart: -1, Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
 			if refusal == wire.ErrorTransactionalIDAuthorizationFailed {
 				p.produced.ErrorMessage = "this broker does not serve transactions yet"
 			}
-			p.answer(&p.resp.Responses[i].PartitionResponses[j], topic.PartitionData[j].Index)
+			p.answer(&p.resp.Responses[i].PartitionResponses[j], index)
 		}
 	}
+}
+
+// absent is the code for a partition that does not exist, ErrorNone for one that does.
+func (p *produceRequest) absent(r *Request, named *wire.ProduceRequestTopicProduceData, index int32) wire.ErrorCode {
+	image := p.handler.deps.Cluster.Image()
+	topic, ok := image.Topic(named.Name)
+	if r.Version >= 13 {
+		if topic, ok = image.TopicByID(topicID(named.TopicId)); !ok {
+			return wire.ErrorUnknownTopicID
+		}
+	}
+	if !ok || index < 0 || int(index) >= len(topic.Partitions) {
+		return wire.ErrorUnknownTopicOrPartition
+	}
+	return wire.ErrorNone
 }
 
 // append hands every partition its batch, in the request's order.

@@ -45,6 +45,10 @@ type Request struct {
 	// Err is why, when the outcome is Hangup: one line for the log, for the operator.
 	Err error
 
+	// Acting is true from when the request is decoded until its reply is being encoded: the handler may hold locks then, or have
+	// changed half of something. A panic outside that time is the request's alone.
+	Acting bool
+
 	// Waker is set by the server. See Wake.
 	Waker func(*Request)
 	// Pending is set by the handler that returns Parked.

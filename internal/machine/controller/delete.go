@@ -37,10 +37,13 @@ func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, _ machine.Momen
 		if refused == nil || topic != nil {
 			key = topic.ID
 		}
-		if reported[key] {
-			continue
+		// What names nothing, or too much, is told each time.
+		if t.Name.Valid != (t.TopicId != wire.UUID{}) {
+			if reported[key] {
+				continue
+			}
+			reported[key] = true
 		}
-		reported[key] = true
 		result := wire.DeleteTopicsResponseDeletableTopicResult{Name: t.Name, TopicId: t.TopicId}
 		if topic != nil {
 			result.Name, result.TopicId = wire.SomeString(topic.Name), wire.UUID(topic.ID)

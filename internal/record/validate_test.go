@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ottla-io/ottla/internal/record"
@@ -225,7 +226,7 @@ func FuzzValidate(f *testing.F) {
 			b, err := record.Validate(in, &rules)
 			if err != nil {
 				var bad *record.Invalid
-				if !errors.As(err, &bad) {
+				if !errors.As(err, &bad) || strings.Contains(bad.Message, record.ErrPanicked.Error()) {
 					t.Fatalf("untyped error %v", err)
 				}
 				return
@@ -272,6 +273,9 @@ func FuzzIterate(f *testing.F) {
 					if b.IsControl() {
 						record.ParseEndTransaction(it.Record().Key, it.Record().Value)
 					}
+				}
+				if errors.Is(it.Err(), record.ErrPanicked) {
+					t.Fatal(it.Err())
 				}
 				it.Close()
 				b.LastSequence()

@@ -106,6 +106,8 @@ const (
 	ReaderStalled
 	// HandlerHangup is a handler's Hangup.
 	HandlerHangup
+	// HandlerPanicked is a bug of ours that one request met: see the package's doc.
+	HandlerPanicked
 	// ReplyFailed is a reply that could not be built or sent whole, such as a region whose source was short.
 	ReplyFailed
 	// TooManyConnections and TooManyFromIP refuse a connection when it is accepted.
@@ -118,7 +120,7 @@ const (
 func (r Reason) String() string {
 	return [reasons]string{
 		"peer closed", "server closed", "idle too long", "bad frame", "unknown api or version", "first request too slow",
-		"frame too slow", "reader stalled", "handler hung up", "reply failed", "too many connections", "too many connections from one address",
+		"frame too slow", "reader stalled", "handler hung up", "handler panicked", "reply failed", "too many connections", "too many connections from one address",
 	}[r]
 }
 

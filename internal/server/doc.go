@@ -21,6 +21,12 @@
 //   - !writing ∧ !inBatch ⇒ the head of the FIFO is not ready: nobody forgets a reply;
 //   - bytes held for a frame ≤ 8 × bytes received of it + one read buffer, or what its client has filled before, whatever its length field says.
 //
+// A panic is a bug of ours and ends the process: whoever panics may hold locks or have changed half of something, and to go on from
+// there is worse than a restart, which takes no time and loses nothing that was acknowledged. The exception is a panic while a request is
+// decoded or its reply encoded (not Request.Acting): that code reads bytes from anybody, shares nothing and holds no lock, so it costs
+// the one connection. It is counted as HandlerPanicked, and the first one is reported with its stack. (Package record does the
+// same around decompressors.)
+//
 // It never looks inside a request's body, never touches a file but through FileRegion.Source, and knows no topic. Package
 // ottla makes it and connects its Events. Nothing here survives a crash; a client whose connection ends asks again.
 package server

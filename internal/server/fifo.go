@@ -69,7 +69,9 @@ type slot struct {
 	size    int  // bytes of the request frame, the length field included
 	sent    int  // bytes of the reply
 	waited  bool // the request was parked
-	waker   func(*api.Request)
+	// abandoned: its handler panicked, so that nobody knows who still holds the request.
+	abandoned bool
+	waker     func(*api.Request)
 
 	// Under conn.mu.
 	ready bool // the reply is encoded
@@ -102,6 +104,9 @@ func (p *pools) slot(c *connection) *slot {
 // recycle releases the regions of a slot that nobody can wake any more, and keeps the slot for later.
 func (p *pools) recycle(s *slot) {
 	s.releaseRegions()
+	if s.abandoned {
+		return
+	}
 	p.takeReplyBuffer(s)
 	s.request = api.Request{}
 	s.conn, s.stats, s.waited, s.ready, s.woken = nil, nil, false, false, false
@@ -265,12 +270,22 @@ func (c *connection) finish(s *slot) api.Outcome {
 	if s.reply == nil {
 		c.server.pools.startReply(s)
 	}
-	outcome := s.request.Pending.Finish(&s.request)
+	outcome := c.runFinish(s)
 	s.request.Pending = nil
 	if outcome == api.Parked {
 		panic("server: a request was parked by its Finish")
 	}
 	return outcome
+}
+
+// runFinish is run for the second half of a request.
+func (c *connection) runFinish(s *slot) (outcome api.Outcome) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			outcome = c.panicked(s, cause)
+		}
+	}()
+	return s.request.Pending.Finish(&s.request)
 }
 
 // observe adds a reply that left at now to the statistics.

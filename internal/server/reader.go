@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/api"
@@ -251,7 +252,7 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	s.stats = c.server.stats.of(r.Key)
 	s.stats.request(s.size)
 	pools.startReply(s)
-	outcome := entry.Handle(r)
+	outcome := c.run(s, entry)
 	switch outcome {
 	case api.Replied, api.Parked:
 		c.push(s, outcome)
@@ -260,10 +261,52 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 		pools.recycle(s)
 		return nil
 	default:
-		end := &ending{HandlerHangup, fmt.Errorf("%s version %d: %w", wire.APIName(r.Key), r.Version, hangupCause(r.Err))}
+		end := &ending{hangupReason(r.Err), fmt.Errorf("%s version %d: %w", wire.APIName(r.Key), r.Version, hangupCause(r.Err))}
 		pools.recycle(s)
 		return end
 	}
+}
+
+// run calls the handler and turns a panic that is the request's alone into the end of its connection. See the package's doc.
+func (c *connection) run(s *slot, entry *api.Entry) (outcome api.Outcome) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			outcome = c.panicked(s, cause)
+		}
+	}()
+	return entry.Handle(&s.request)
+}
+
+// panicked decides on a panic of a handler or a Finish, within whose deferred call it runs.
+func (c *connection) panicked(s *slot, cause any) api.Outcome {
+	if s.request.Acting {
+		panic(cause)
+	}
+	stack := "its stack was reported before"
+	if c.server.stackTold.CompareAndSwap(false, true) {
+		stack = string(debug.Stack())
+	}
+	s.abandoned = true // who was given the request may still hold it
+	s.request.Err = &panicError{cause, stack}
+	return api.Hangup
+}
+
+// panicError is a panic that ended a connection instead of the process.
+type panicError struct {
+	cause any
+	stack string
+}
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("a bug of this broker, please report it: panic: %v\n%s", e.cause, e.stack)
+}
+
+func hangupReason(err error) Reason {
+	var bug *panicError
+	if errors.As(err, &bug) {
+		return HandlerPanicked
+	}
+	return HandlerHangup
 }
 
 func hangupCause(err error) error {

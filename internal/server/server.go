@@ -48,9 +48,11 @@ type Server struct {
 
 	draining atomic.Bool // no new connection, no new request
 	closing  atomic.Bool // everything ends
-	watch    run.Signal  // wakes the watchdog when it has, or no longer has, something to watch
-	changed  run.Signal  // wakes Drain when a connection ended
-	retry    run.Signal  // ends the pause of a failed accept
+	// stackTold: the stack of one recovered panic was reported. Those that follow are mostly of the same one.
+	stackTold atomic.Bool
+	watch     run.Signal // wakes the watchdog when it has, or no longer has, something to watch
+	changed   run.Signal // wakes Drain when a connection ended
+	retry     run.Signal // ends the pause of a failed accept
 }
 
 type listener struct {

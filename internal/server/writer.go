@@ -64,7 +64,7 @@ func (c *connection) writeReady() {
 		case err != nil:
 			c.close(sendReason(err), err)
 		case hangup != nil:
-			c.close(HandlerHangup, hangup)
+			c.close(hangupReason(hangup), hangup)
 		}
 	}
 	c.server.pools.writers.Put(w)

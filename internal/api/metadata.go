@@ -57,11 +57,12 @@ func (m *metadataRequest) refuse(version int16) (*wire.MetadataResponse, bool) {
 	}
 	resp := new(wire.MetadataResponse)
 	resp.Default()
+	resp.ErrorCode = wire.ErrorInvalidRequest
 	for i := range m.req.Topics {
 		topic := &m.req.Topics[i]
 		answer := newTopicAnswer(wire.ErrorInvalidRequest)
 		answer.Name, answer.TopicId = topic.Name, topic.TopicId
-		if !answer.Name.Valid && version < 12 {
+		if !answer.Name.Valid {
 			answer.Name = wire.SomeString("")
 		}
 		resp.Topics = append(resp.Topics, answer)

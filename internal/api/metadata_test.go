@@ -105,8 +105,11 @@ func TestMetadataRefusesTopicIDsBeforeVersion12(t *testing.T) {
 		}
 	}
 	var resp wire.MetadataResponse
-	g.do(wire.MetadataKey, 12, newMetadata([]string{}, ids.TopicID{}), &resp)
-	if diff := cmp.Diff([]topicAnswer{{" (null: true)", 0, 42, noOperations, 0}}, topicsOf(&resp)); diff != "" {
+	g.do(wire.MetadataKey, 13, newMetadata([]string{}, ids.TopicID{}), &resp)
+	if resp.ErrorCode != wire.ErrorInvalidRequest {
+		t.Errorf("a request that is refused as a whole: top-level %s", resp.ErrorCode)
+	}
+	if diff := cmp.Diff([]topicAnswer{{"", 0, 42, noOperations, 0}}, topicsOf(&resp)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,5 +1,3 @@
-//go:build parity
-
 package parity
 
 import (
@@ -30,20 +28,20 @@ func codeName(code int16) string {
 
 // render writes a response down: fields that have their default are left out, what differs from run to run has a symbolic name.
 func (s *session) render(resp kmsg.Response) string {
-	canonical(resp)
+	s.canonical(resp)
 	return s.maskTimes(s.value("", reflect.ValueOf(resp).Elem(), ""))
 }
 
 // canonical puts partitions in order and under one topic: Kafka goes through hash tables, and adds what it refuses at the end.
-func canonical(resp kmsg.Response) {
+func (s *session) canonical(resp kmsg.Response) {
 	switch r := resp.(type) {
 	case *kmsg.FetchResponse:
 		r.Topics = merged(r.Topics, func(t *kmsg.FetchResponseTopic) (string, *[]kmsg.FetchResponseTopicPartition) {
-			return t.Topic + string(t.TopicID[:]), &t.Partitions
+			return t.Topic + s.topicName(t.TopicID), &t.Partitions
 		}, func(p *kmsg.FetchResponseTopicPartition) int32 { return p.Partition })
 	case *kmsg.ProduceResponse:
 		r.Topics = merged(r.Topics, func(t *kmsg.ProduceResponseTopic) (string, *[]kmsg.ProduceResponseTopicPartition) {
-			return t.Topic + string(t.TopicID[:]), &t.Partitions
+			return t.Topic + s.topicName(t.TopicID), &t.Partitions
 		}, func(p *kmsg.ProduceResponseTopicPartition) int32 { return p.Partition })
 	case *kmsg.ListOffsetsResponse:
 		r.Topics = merged(r.Topics, func(t *kmsg.ListOffsetsResponseTopic) (string, *[]kmsg.ListOffsetsResponseTopicPartition) {

@@ -1,5 +1,3 @@
-//go:build parity
-
 package parity
 
 import (
@@ -167,8 +165,9 @@ func (s *session) decode(body []byte, req kmsg.Request) (kmsg.Response, string) 
 	if err := resp.ReadFrom(body); err != nil {
 		return nil, fmt.Sprintf("undecodable: %v: %x", err, body)
 	}
+	again := len(resp.AppendTo(nil))
 	text := s.render(resp)
-	if again := len(resp.AppendTo(nil)); again != len(body) {
+	if again != len(body) {
 		text += fmt.Sprintf("\n(%d bytes too many)", len(body)-again)
 	}
 	return resp, text

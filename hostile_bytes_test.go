@@ -266,7 +266,7 @@ func TestDecompressionBombs(t *testing.T) {
 	v := newVictim(t)
 	defer v.close()
 	for _, codec := range []record.Codec{record.Gzip, record.Snappy, record.LZ4, record.Zstd} {
-		size := 200 << 20
+		size := 40 << 20
 		if codec == record.Snappy {
 			size = 18 << 20 // its best is 1:21
 		}

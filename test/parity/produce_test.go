@@ -327,11 +327,11 @@ func (s *session) newProducer() int64 {
 
 func produceIdempotent(s *session) {
 	topic := s.topic("exactly", 1)
-	id := s.newProducer()
+	s.newProducer() // the transcripts number producers from this one on
 	send := func(name string, v int16, b batch) { s.send(name, v, produceReq(-1, "exactly", topic, 0, b.bytes())) }
 	two := plain(s.beganMs, 2)
 	for _, v := range []int16{7, 8} {
-		id = s.newProducer()
+		id := s.newProducer()
 		send("first sequence 5", v, two.idempotent(id, 0, 5))
 		other := s.newProducer()
 		send("first of another", v, two.idempotent(other, 0, 0))

@@ -155,6 +155,39 @@ func TestFetchBytes(t *testing.T) {
 	g.checkIdle(0)
 }
 
+// TestFetchIsolation: a level that does not exist fails the request as a whole; before version 13 each partition says so, too.
+func TestFetchIsolation(t *testing.T) {
+	g := newRig(t, run.OS())
+	g.partitions.append("a", 0, batchOf(1, 10))
+	for _, version := range []int16{4, 7, 12, 13, 18} {
+		for _, level := range []int8{2, -1} {
+			req := newFetch(fetchPart{"a", 0, 0}, fetchPart{"a", 1, 0})
+			req.IsolationLevel = level
+			var resp wire.FetchResponse
+			g.do(wire.FetchKey, version, req, &resp)
+			if code := resp.ErrorCode; version >= 7 && code != wire.ErrorUnknownServerError {
+				t.Errorf("version %d level %d: %s", version, level, code)
+			}
+			want := 2
+			if version >= 13 {
+				want = 0
+			}
+			got := 0
+			for _, topic := range resp.Responses {
+				for _, p := range topic.Partitions {
+					if got++; p.ErrorCode != wire.ErrorUnknownServerError {
+						t.Errorf("version %d level %d: %+v", version, level, p)
+					}
+				}
+			}
+			if got != want {
+				t.Errorf("version %d level %d: %d partitions in the answer, want %d", version, level, got, want)
+			}
+		}
+	}
+	g.checkIdle(0)
+}
+
 func TestFetchVersions(t *testing.T) {
 	g := newRig(t, run.OS())
 	batch := batchOf(1, 10)

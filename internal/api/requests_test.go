@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -409,6 +410,13 @@ func TestCreateTopics(t *testing.T) {
 			if len(resp.Topics) != 2 || resp.Topics[1].Name != "y" || resp.Topics[1].ErrorCode != wire.ErrorRequestTimedOut || env.Monotonic() != 3*time.Second {
 				t.Errorf("version %d after %v: %+v", version, env.Monotonic(), resp)
 			}
+			for _, timeout := range []int32{0, -1} {
+				req.TimeoutMs = timeout
+				g.do(wire.CreateTopicsKey, version, req, &resp)
+				if len(resp.Topics) != 2 || resp.Topics[0].ErrorCode != wire.ErrorRequestTimedOut || resp.Topics[0].ErrorMessage.Valid || len(g.controller.creates) != 2 {
+					t.Errorf("version %d timeout %d: %+v", version, timeout, resp)
+				}
+			}
 		})
 	}
 }
@@ -437,6 +445,11 @@ func TestDeleteTopics(t *testing.T) {
 			c.reply(&resp)
 			if len(resp.Responses) != 2 || resp.Responses[1].ErrorCode != wire.ErrorRequestTimedOut || env.Monotonic() != 3*time.Second {
 				t.Errorf("version %d after %v: %+v", version, env.Monotonic(), resp)
+			}
+			req.TimeoutMs = 0
+			g.do(wire.DeleteTopicsKey, version, req, &resp)
+			if len(resp.Responses) != 2 || resp.Responses[0].ErrorCode != wire.ErrorRequestTimedOut || resp.Responses[0].ErrorMessage.Valid || len(g.controller.deletes) != 2 {
+				t.Errorf("version %d without time: %+v", version, resp)
 			}
 			// delete.topic.enable=false
 			g = newRig(t, env, func(s *Settings) { s.DeleteTopics = false })
@@ -604,6 +617,10 @@ func TestDescribeConfigsErrors(t *testing.T) {
 		{4, "x", 42, "Broker id must be an integer, but it is: x"},
 		{8, "9", 42, "Unexpected broker id, expected 7 but received 9"},
 		{8, "", 42, "Broker id must not be empty"},
+		{16, "", 42, "Client metrics subscription name must not be empty"},
+		{32, "", 42, "Group name must not be empty"},
+		{16, "any", 0, ""},
+		{32, "any", 0, ""},
 		{0, "g", 42, malformed},
 		{3, "g", 42, malformed},
 		{99, "g", 42, malformed},
@@ -614,6 +631,34 @@ func TestDescribeConfigsErrors(t *testing.T) {
 		got := describe(g, 4, test.kind, test.name)
 		if got.ErrorCode != test.code || got.ErrorMessage != wire.SomeString(test.message) || got.ResourceType != test.kind || got.ResourceName != test.name || (test.code != 0 && len(got.Configs) != 0) {
 			t.Errorf("%d %q: %v %q", test.kind, test.name, got.ErrorCode, got.ErrorMessage.Value)
+		}
+	}
+}
+
+// TestDescribeConfigsWhole: a resource type that does not exist refuses all, and groups, which any name makes, are bounded.
+func TestDescribeConfigsWhole(t *testing.T) {
+	g := newRig(t, run.OS())
+	ask := func(resources ...wire.DescribeConfigsRequestDescribeConfigsResource) []wire.DescribeConfigsResponseDescribeConfigsResult {
+		req := new(wire.DescribeConfigsRequest)
+		req.Default()
+		req.Resources = resources
+		var resp wire.DescribeConfigsResponse
+		g.do(wire.DescribeConfigsKey, 4, req, &resp)
+		return resp.Results
+	}
+	topic := wire.DescribeConfigsRequestDescribeConfigsResource{ResourceType: 2, ResourceName: "a"}
+	for i, result := range ask(topic, wire.DescribeConfigsRequestDescribeConfigsResource{ResourceType: 5, ResourceName: "x"}) {
+		if result.ErrorCode != wire.ErrorInvalidRequest || len(result.Configs) != 0 {
+			t.Errorf("resource %d beside one of an unknown type: %+v", i, result)
+		}
+	}
+	var groups []wire.DescribeConfigsRequestDescribeConfigsResource
+	for i := range describedDefaults + 2 {
+		groups = append(groups, wire.DescribeConfigsRequestDescribeConfigsResource{ResourceType: resourceGroup, ResourceName: strconv.Itoa(i)})
+	}
+	for i, result := range ask(append(groups, topic)...) {
+		if refused := result.ErrorCode == wire.ErrorInvalidRequest; refused != (i >= describedDefaults && i < len(groups)) || (refused == (len(result.Configs) > 0)) {
+			t.Fatalf("resource %d: %s with %d settings", i, result.ErrorCode, len(result.Configs))
 		}
 	}
 }

@@ -38,6 +38,7 @@ func NewTable(deps Deps) *Table {
 		{wire.InitProducerIdKey, 0, 5, 0, smallBody, t.initProducerID},
 		{wire.OffsetForLeaderEpochKey, 2, 4, 2, 16 * smallBody, t.offsetForLeaderEpoch},
 		{wire.DescribeConfigsKey, 1, 4, 1, 16 * smallBody, t.describeConfigs},
+		{wire.CreatePartitionsKey, 0, 3, 0, 16 * smallBody, t.createPartitions},
 		{wire.ListPartitionReassignmentsKey, 0, 0, 0, 16 * smallBody, t.listPartitionReassignments},
 		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},
 		{wire.DescribeTopicPartitionsKey, 0, 0, 0, 16 * smallBody, t.describeTopicPartitions},

@@ -41,6 +41,30 @@ func (g *controllerGate) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*
 	})
 }
 
+// CreatePartitions implements api.Controller.
+func (g *controllerGate) CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.CreatePartitionsResponse) {
+		return c.CreatePartitions(req, at)
+	}, func(resp *wire.CreatePartitionsResponse, err error) {
+		if err != nil {
+			resp = controller.FailCreatePartitions(req, controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
+// AlterConfigs implements api.Controller.
+func (g *controllerGate) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.IncrementalAlterConfigsResponse) {
+		return c.AlterConfigs(req, replace, at)
+	}, func(resp *wire.IncrementalAlterConfigsResponse, err error) {
+		if err != nil {
+			resp = controller.FailAlterConfigs(req, controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
 // AllocateProducerIDs implements api.Controller.
 func (g *controllerGate) AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode)) {
 	req := &wire.AllocateProducerIdsRequest{BrokerId: int32(g.self), BrokerEpoch: int64(g.epoch)}

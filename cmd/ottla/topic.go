@@ -15,8 +15,8 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	topic := newGroup("topic", "Create, list, describe and delete topics")
-	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicDelete())
+	topic := newGroup("topic", "Create, list, describe, grow and delete topics")
+	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAddPartitions(), newTopicDelete())
 	return topic
 }
 

@@ -345,9 +345,22 @@ type fakeController struct {
 	rig     *rig
 	creates []fakeCreate
 	deletes []fakeDelete
+	extends []fakeExtend
+	alters  []fakeAlter
 	blocks  []func(ids.ProducerID, int32, wire.ErrorCode)
 	// answer, if set, answers CreateTopics within the call.
 	answer func(*wire.CreateTopicsRequest) *wire.CreateTopicsResponse
+}
+
+type fakeExtend struct {
+	req  *wire.CreatePartitionsRequest
+	done func(*wire.CreatePartitionsResponse)
+}
+
+type fakeAlter struct {
+	req     *wire.IncrementalAlterConfigsRequest
+	replace bool
+	done    func(*wire.IncrementalAlterConfigsResponse)
 }
 
 type fakeCreate struct {
@@ -370,6 +383,14 @@ func (c *fakeController) CreateTopics(req *wire.CreateTopicsRequest, done func(*
 
 func (c *fakeController) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse)) {
 	c.deletes = append(c.deletes, fakeDelete{req, done})
+}
+
+func (c *fakeController) CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse)) {
+	c.extends = append(c.extends, fakeExtend{req, done})
+}
+
+func (c *fakeController) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse)) {
+	c.alters = append(c.alters, fakeAlter{req, replace, done})
 }
 
 func (c *fakeController) AllocateProducerIDs(done func(ids.ProducerID, int32, wire.ErrorCode)) {

@@ -39,7 +39,7 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 // TestApiVersionsRanges: exactly what is served, with Kafka 4.3.1's ranges, Produce from 0 (KAFKA-18659).
 func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
-	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4}, 32: {1, 4}, 46: {0, 0}, 60: {0, 2}, 75: {0, 0}}
+	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4}, 32: {1, 4}, 33: {0, 2}, 37: {0, 3}, 44: {0, 1}, 46: {0, 0}, 60: {0, 2}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
 		var resp wire.ApiVersionsResponse
 		g.do(wire.ApiVersionsKey, version, newApiVersions("ask", "1.0"), &resp)
@@ -119,11 +119,14 @@ func TestTruncatedRequests(t *testing.T) {
 	requests := map[int16]wire.Message{
 		wire.ProduceKey: produce, wire.FetchKey: fetch, wire.MetadataKey: newMetadata([]string{"a"}), wire.ApiVersionsKey: newApiVersions("x", "1"),
 		wire.ListOffsetsKey: newListOffsets(fetchPart{"a", 0, -1}), wire.InitProducerIdKey: newInitProducer(),
-		wire.CreateTopicsKey:         &wire.CreateTopicsRequest{Topics: []wire.CreateTopicsRequestCreatableTopic{{Name: "x"}}},
-		wire.DeleteTopicsKey:         &wire.DeleteTopicsRequest{TopicNames: []string{"x"}, Topics: []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString("x")}}},
-		wire.OffsetForLeaderEpochKey: &wire.OffsetForLeaderEpochRequest{Topics: []wire.OffsetForLeaderEpochRequestOffsetForLeaderTopic{{Topic: "a", Partitions: make([]wire.OffsetForLeaderEpochRequestOffsetForLeaderPartition, 1)}}},
-		wire.DescribeConfigsKey:      &wire.DescribeConfigsRequest{Resources: []wire.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: "a"}}},
-		wire.DescribeClusterKey:      &wire.DescribeClusterRequest{EndpointType: 1}, wire.DescribeTopicPartitionsKey: &wire.DescribeTopicPartitionsRequest{},
+		wire.CreateTopicsKey:            &wire.CreateTopicsRequest{Topics: []wire.CreateTopicsRequestCreatableTopic{{Name: "x"}}},
+		wire.DeleteTopicsKey:            &wire.DeleteTopicsRequest{TopicNames: []string{"x"}, Topics: []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString("x")}}},
+		wire.CreatePartitionsKey:        &wire.CreatePartitionsRequest{Topics: []wire.CreatePartitionsRequestCreatePartitionsTopic{{Name: "x", Count: 2, Assignments: make([]wire.CreatePartitionsRequestCreatePartitionsAssignment, 1)}}},
+		wire.AlterConfigsKey:            &wire.AlterConfigsRequest{Resources: []wire.AlterConfigsRequestAlterConfigsResource{{ResourceName: "x", Configs: make([]wire.AlterConfigsRequestAlterableConfig, 1)}}},
+		wire.IncrementalAlterConfigsKey: &wire.IncrementalAlterConfigsRequest{Resources: []wire.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceName: "x", Configs: make([]wire.IncrementalAlterConfigsRequestAlterableConfig, 1)}}},
+		wire.OffsetForLeaderEpochKey:    &wire.OffsetForLeaderEpochRequest{Topics: []wire.OffsetForLeaderEpochRequestOffsetForLeaderTopic{{Topic: "a", Partitions: make([]wire.OffsetForLeaderEpochRequestOffsetForLeaderPartition, 1)}}},
+		wire.DescribeConfigsKey:         &wire.DescribeConfigsRequest{Resources: []wire.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: "a"}}},
+		wire.DescribeClusterKey:         &wire.DescribeClusterRequest{EndpointType: 1}, wire.DescribeTopicPartitionsKey: &wire.DescribeTopicPartitionsRequest{},
 		wire.ListPartitionReassignmentsKey: &wire.ListPartitionReassignmentsRequest{}, wire.FindCoordinatorKey: &wire.FindCoordinatorRequest{Key: "g"},
 	}
 	for i := range g.table.entries {
@@ -418,6 +421,92 @@ func TestCreateTopics(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestCreatePartitions(t *testing.T) {
+	for version := int16(0); version <= 3; version++ {
+		simulated(t, 1, func(env run.Env) {
+			g := newRig(t, env)
+			req := &wire.CreatePartitionsRequest{TimeoutMs: 3000, ValidateOnly: true, Topics: []wire.CreatePartitionsRequestCreatePartitionsTopic{
+				{Name: "x", Count: 4}, {Name: "y", Count: 2, Assignments: []wire.CreatePartitionsRequestCreatePartitionsAssignment{{BrokerIds: []int32{1}}}}, {Name: "x"}}}
+			c := g.start(wire.CreatePartitionsKey, version, req)
+			if diff := cmp.Diff(req, g.controller.extends[0].req); diff != "" || c.outcome != Parked {
+				t.Fatalf("version %d: outcome %d %s", version, c.outcome, diff)
+			}
+			answer := &wire.CreatePartitionsResponse{Results: []wire.CreatePartitionsResponseCreatePartitionsTopicResult{{Name: "x", ErrorCode: 37, ErrorMessage: wire.SomeString("no")}}}
+			g.controller.extends[0].done(answer)
+			var resp wire.CreatePartitionsResponse
+			c.reply(&resp)
+			if diff := cmp.Diff(answer.Results, resp.Results); diff != "" {
+				t.Errorf("version %d: %s", version, diff)
+			}
+			// A controller that is too slow: REQUEST_TIMED_OUT once a name.
+			c = g.start(wire.CreatePartitionsKey, version, req)
+			c.reply(&resp)
+			if len(resp.Results) != 2 || resp.Results[1].Name != "y" || resp.Results[1].ErrorCode != wire.ErrorRequestTimedOut || env.Monotonic() != 3*time.Second {
+				t.Errorf("version %d after %v: %+v", version, env.Monotonic(), resp)
+			}
+			// No time: nothing is asked of the controller.
+			req.TimeoutMs = 0
+			g.do(wire.CreatePartitionsKey, version, req, &resp)
+			if len(resp.Results) != 2 || resp.Results[0].ErrorCode != wire.ErrorRequestTimedOut || len(g.controller.extends) != 2 {
+				t.Errorf("version %d without time: %+v", version, resp)
+			}
+		})
+	}
+}
+
+func TestAlterConfigs(t *testing.T) {
+	resource := wire.IncrementalAlterConfigsRequestAlterConfigsResource{ResourceType: 2, ResourceName: "a",
+		Configs: []wire.IncrementalAlterConfigsRequestAlterableConfig{{Name: "retention.ms", Value: wire.SomeString("5")}, {Name: "segment.ms"}}}
+	older := wire.AlterConfigsRequestAlterConfigsResource{ResourceType: 2, ResourceName: "a",
+		Configs: []wire.AlterConfigsRequestAlterableConfig{{Name: "retention.ms", Value: wire.SomeString("5")}, {Name: "segment.ms"}}}
+	answer := wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{ResourceType: 2, ResourceName: "a", ErrorCode: 40, ErrorMessage: wire.SomeString("no")}
+	late := answer
+	late.ErrorCode, late.ErrorMessage = wire.ErrorRequestTimedOut, wire.SomeString(wire.ErrorRequestTimedOut.Message())
+	for _, c := range []struct {
+		key, versions int16
+		req           wire.Message
+	}{
+		{wire.IncrementalAlterConfigsKey, 1, &wire.IncrementalAlterConfigsRequest{ValidateOnly: true, Resources: []wire.IncrementalAlterConfigsRequestAlterConfigsResource{resource}}},
+		{wire.AlterConfigsKey, 2, &wire.AlterConfigsRequest{ValidateOnly: true, Resources: []wire.AlterConfigsRequestAlterConfigsResource{older}}},
+	} {
+		replace := c.key == wire.AlterConfigsKey
+		for version := range c.versions + 1 {
+			simulated(t, 1, func(env run.Env) {
+				g := newRig(t, env)
+				read := func(from *call) []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
+					if !replace {
+						var resp wire.IncrementalAlterConfigsResponse
+						from.reply(&resp)
+						return resp.Responses
+					}
+					var resp wire.AlterConfigsResponse
+					from.reply(&resp)
+					var results []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse
+					for _, r := range resp.Responses {
+						results = append(results, wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse(r))
+					}
+					return results
+				}
+				sent := g.start(c.key, version, c.req)
+				got := g.controller.alters[0]
+				want := &wire.IncrementalAlterConfigsRequest{ValidateOnly: true, Resources: []wire.IncrementalAlterConfigsRequestAlterConfigsResource{resource}}
+				if diff := cmp.Diff(want, got.req); diff != "" || got.replace != replace || sent.outcome != Parked {
+					t.Fatalf("key %d version %d: outcome %d, replace %v, %s", c.key, version, sent.outcome, got.replace, diff)
+				}
+				got.done(&wire.IncrementalAlterConfigsResponse{Responses: []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{answer}})
+				if diff := cmp.Diff([]wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{answer}, read(sent)); diff != "" {
+					t.Errorf("key %d version %d: %s", c.key, version, diff)
+				}
+				// A controller that is too slow: the request has no timeout of its own, and is not kept for ever.
+				sent = g.start(c.key, version, c.req)
+				if diff := cmp.Diff([]wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{late}, read(sent)); diff != "" || env.Monotonic() != time.Minute {
+					t.Errorf("key %d version %d after %v: %s", c.key, version, env.Monotonic(), diff)
+				}
+			})
+		}
 	}
 }
 

@@ -14,8 +14,8 @@ var brokerSettings = []Setting{
 	{Name: "advertised.listeners", Type: List, Null: true, Check: notEmpty("advertised.listeners"),
 		Doc: "Addresses that clients are told to connect to, as NAME://HOST:PORT. Unset: the address at which the client reached us."},
 	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1), Doc: "Largest request in bytes; a larger one closes its connection."},
-	{Name: "max.connections", Type: Int, Default: maxInt32Text, Dynamic: true, Check: atLeast(0), Doc: "Number of connections that may be open at once."},
-	{Name: "max.connections.per.ip", Type: Int, Default: maxInt32Text, Dynamic: true, Check: atLeast(0), Doc: "Number of connections that may be open at once from one address."},
+	{Name: "max.connections", Type: Int, Default: maxInt32Text, Check: atLeast(0), Doc: "Number of connections that may be open at once."},
+	{Name: "max.connections.per.ip", Type: Int, Default: maxInt32Text, Check: atLeast(0), Doc: "Number of connections that may be open at once from one address."},
 	{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Doc: "Time in milliseconds after which a connection that sent nothing is closed; a negative value keeps it."},
 	{Name: "ottla.connection.max.requests", Type: Int, Default: "128", Check: between(1, 10000),
 		Doc: "Number of requests of one connection that may await their replies before no more are read from it."},
@@ -56,7 +56,7 @@ var brokerSettings = []Setting{
 	{Name: "fetch.max.bytes", Type: Int, Default: "57671680", Check: atLeast(1024), Doc: "Most bytes of records that one fetch gets."},
 	{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Check: atLeast(0), Doc: "Number of incremental fetch sessions kept (KIP-227)."},
 	{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: atLeast(1), Doc: "Most partitions in one reply to DescribeTopicPartitions."},
-	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Dynamic: true, Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
+	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
 
 	// The metadata log.
 	{Name: "metadata.log.max.record.bytes.between.snapshots", Type: Long, Default: "20971520", Check: atLeast(1), Doc: "Bytes of metadata records after which a snapshot is written."},

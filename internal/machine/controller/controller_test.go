@@ -470,7 +470,7 @@ func TestReplayEqualsLive(t *testing.T) {
 		var snapshot bytes.Buffer
 		var snapshotID machine.SnapshotID
 		for step := range 120 {
-			switch dice.IntN(6) {
+			switch dice.IntN(8) {
 			case 0, 1, 2:
 				b.create(dice.IntN(5) == 0, topic(fmt.Sprintf("t%d", dice.IntN(30)), 1+dice.Int32N(4), 1, "retention.ms=5"), topic("bad name", 1, 1))
 			case 3:
@@ -478,6 +478,11 @@ func TestReplayEqualsLive(t *testing.T) {
 				b.run(records)
 			case 4:
 				b.register(1, byte(step), "")
+			case 7:
+				b.alter(false, false, resource(onTopic, fmt.Sprintf("t%d", dice.IntN(30)), fmt.Sprintf("retention.bytes=%d", step), "-retention.ms"))
+				b.alter(dice.IntN(2) == 0, false, resource(onBroker, "", fmt.Sprintf("log.retention.ms=%d", step+1)))
+			case 6:
+				b.extend(false, grow(fmt.Sprintf("t%d", dice.IntN(30)), 1+dice.Int32N(8)))
 			case 5:
 				broker, _ := b.c.Image().Broker(1)
 				records, _ := b.c.AllocateProducerIDs(&wire.AllocateProducerIdsRequest{BrokerId: 1, BrokerEpoch: int64(broker.Epoch)}, b.at)

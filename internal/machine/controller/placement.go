@@ -113,21 +113,9 @@ func (c *Controller) assigned(t *wire.CreateTopicsRequestCreatableTopic) ([][]id
 		if _, twice := byPartition[a.PartitionIndex]; twice {
 			return wrong("Found multiple manual partition assignments for partition %d", a.PartitionIndex)
 		}
-		if refused := c.checkReplicas(a.BrokerIds); refused != nil {
+		replicas, refused := c.assignedReplicas(a.BrokerIds, factor, a.PartitionIndex)
+		if refused != nil {
 			return nil, refused
-		}
-		if len(a.BrokerIds) != factor {
-			return wrong("The manual partition assignment includes a partition with %d replica(s), but this is not consistent with previous partitions, which have %d replica(s).", len(a.BrokerIds), factor)
-		}
-		replicas := make([]ids.BrokerID, factor)
-		alive := false
-		for i, id := range a.BrokerIds {
-			replicas[i] = ids.BrokerID(id)
-			b, _ := c.image.Broker(replicas[i])
-			alive = alive || active(b)
-		}
-		if !alive {
-			return wrong("All brokers specified in the manual partition assignment for partition %d are fenced or in controlled shutdown.", a.PartitionIndex)
 		}
 		byPartition[a.PartitionIndex] = replicas
 	}
@@ -140,6 +128,27 @@ func (c *Controller) assigned(t *wire.CreateTopicsRequestCreatableTopic) ([][]id
 		placed[n] = replicas
 	}
 	return placed, nil
+}
+
+// assignedReplicas checks the replicas that a request names for partition n: factor many, one of them alive.
+func (c *Controller) assignedReplicas(brokers []int32, factor int, n int32) ([]ids.BrokerID, *problem) {
+	if refused := c.checkReplicas(brokers); refused != nil {
+		return nil, refused
+	}
+	if len(brokers) != factor {
+		return nil, refuse(wire.ErrorInvalidReplicaAssignment, "The manual partition assignment includes a partition with %d replica(s), but this is not consistent with previous partitions, which have %d replica(s).", len(brokers), factor)
+	}
+	replicas := make([]ids.BrokerID, factor)
+	alive := false
+	for i, id := range brokers {
+		replicas[i] = ids.BrokerID(id)
+		b, _ := c.image.Broker(replicas[i])
+		alive = alive || active(b)
+	}
+	if !alive {
+		return nil, refuse(wire.ErrorInvalidReplicaAssignment, "All brokers specified in the manual partition assignment for partition %d are fenced or in controlled shutdown.", n)
+	}
+	return replicas, nil
 }
 
 func (c *Controller) checkReplicas(brokers []int32) *problem {

@@ -3,6 +3,7 @@ package ottla
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/api"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/transport"
@@ -26,6 +28,9 @@ const (
 	timeFloor    = 2 * time.Second
 	bytesPerByte = 96
 	bytesFloor   = 16 << 20
+	// For each partition that a request creates.
+	bytesPerCreated = 16 << 10
+	timePerCreated  = 500 * time.Microsecond
 )
 
 // victim is a broker whose handlers are called directly, without sockets.
@@ -171,21 +176,29 @@ type cost struct {
 // check holds a call against the bounds.
 func (v *victim) check(what string, key, version int16, body []byte) (cost, api.Outcome) {
 	v.t.Helper()
-	image := v.broker.cluster.Image()
-	state := 0
-	for _, topic := range image.Topics() {
-		state += 8<<10 + 1<<10*len(topic.Partitions)
-	}
+	before := v.broker.cluster.Image()
 	outcome := v.call(key, version, body)
 	c := v.last
-	limit := bytesPerByte*len(body) + bytesFloor + 4*state + 8*c.reply
+	// What the cluster holds may be told, and what a request of a few bytes may create, as Kafka lets it: up to 10,000 partitions.
+	state, partitions := 0, 0
+	for _, image := range []*metadata.Image{before, v.broker.cluster.Image()} {
+		held := 0
+		for _, topic := range image.Topics() {
+			state += 8 << 10
+			held += len(topic.Partitions)
+		}
+		state += 1 << 10 * held
+		partitions = held - partitions
+	}
+	created := max(partitions, 0)
+	limit := bytesPerByte*len(body) + bytesFloor + 4*state + 8*c.reply + bytesPerCreated*created
 	if c.reply > 48*len(body)+1<<20+2*state {
 		v.t.Errorf("%s: %s version %d: %d bytes of reply to %d bytes of request", what, wire.APIName(key), version, c.reply, len(body))
 	}
 	if int(c.bytes) > limit {
 		v.t.Errorf("%s: %s version %d: %d bytes allocated for %d bytes of request and %d of reply", what, wire.APIName(key), version, c.bytes, len(body), c.reply)
 	}
-	if limit := timeFloor + time.Duration(len(body))*timePerByte; c.time > limit {
+	if limit := timeFloor + time.Duration(len(body))*timePerByte + time.Duration(created)*timePerCreated; c.time > limit {
 		v.t.Errorf("%s: %s version %d: %v for %d bytes", what, wire.APIName(key), version, c.time, len(body))
 	}
 	return c, outcome
@@ -547,6 +560,12 @@ func TestRandomRequests(t *testing.T) {
 			t.Errorf("%s version %d: an honest request is not understood", wire.APIName(r.key), r.version)
 		}
 	}
+	// Found at random once: 24 bytes that create 6,658 partitions. It must cost in proportion to them.
+	manyPartitions, err := hex.DecodeString("02086372656274656400001a020001010100000075300000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.try(fuzzRequest{wire.CreateTopicsKey, 7, manyPartitions})
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
 	end := time.Now().Add(3 * time.Second)

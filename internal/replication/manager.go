@@ -3,6 +3,7 @@ package replication
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -119,17 +120,27 @@ func (m *Manager) Assign(tp ids.TopicPartition, id ids.TopicID, state partition.
 	p.assign(state)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Readers hold the old topic value without the lock, so the slice is replaced, never grown in place.
 	next := &topic{name: tp.Topic, id: id}
 	if t = m.byID[id]; t != nil {
 		next.partitions = t.partitions
 	}
-	grown := make([]*Partition, max(len(next.partitions), int(tp.Partition)+1))
-	copy(grown, next.partitions)
-	grown[tp.Partition] = p
-	next.partitions = grown
+	next.partitions = put(next.partitions, int(tp.Partition), p)
 	m.byID[id], m.byName[tp.Topic] = next, next
 	return err
+}
+
+// put returns the partitions with p at index at. Readers hold the old slice without the lock: what lies within its length is never
+// written, so filling a hole copies, while the usual next partition of a growing topic only extends the array.
+func put(partitions []*Partition, at int, p *Partition) []*Partition {
+	if at < len(partitions) {
+		partitions = slices.Clone(partitions)
+		partitions[at] = p
+		return partitions
+	}
+	for len(partitions) < at {
+		partitions = append(partitions, nil)
+	}
+	return append(partitions, p)
 }
 
 // open makes the partition and its log.

@@ -116,6 +116,8 @@ func topicSettings(name string, c config.TopicConfig) *replication.TopicSettings
 		IndexIntervalBytes: c.IndexIntervalBytes, SegmentIndexBytes: c.SegmentIndexBytes,
 		RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes, Delete: c.Delete, Compact: c.Compact,
 		FileDeleteDelayMs: c.FileDeleteDelayMs, FlushMessages: c.FlushMessages, FlushMs: c.FlushMs,
+		DeleteRetentionMs: c.DeleteRetentionMs, MinCompactionLagMs: c.MinCompactionLagMs, MaxCompactionLagMs: c.MaxCompactionLagMs,
+		MinCleanableRatio: c.MinCleanableDirtyRatio,
 	}
 	if c.Durability == config.Replicated {
 		log.Durability = storage.Replicated

@@ -174,7 +174,7 @@ func (l *Log) write(data []byte, covers span, nowMs int64) (ids.Offset, error) {
 	end := int64(covers.last) + 1
 	s.size.Store(position + int64(len(data)))
 	l.logEnd.Store(end)
-	l.hints.add(byAppend, s.base, ids.Offset(end), position+int64(len(data)))
+	l.hints.add(byAppend, s, ids.Offset(end), position+int64(len(data)))
 	l.sinceSnapshot += int64(len(data))
 	if l.queued.CompareAndSwap(false, true) {
 		l.dir.flusher.add(l)

@@ -29,10 +29,15 @@ type LogConfig struct {
 	RetentionMs        int64 // retention.ms; negative: forever
 	RetentionBytes     int64 // retention.bytes; negative: no limit
 	Delete, Compact    bool  // cleanup.policy
-	FileDeleteDelayMs  int64 // file.delete.delay.ms: 0 removes at once
-	FlushMessages      int64 // flush.messages: records between forced flushes, 0: never
-	FlushMs            int64 // flush.ms, 0: never
-	Durability         Durability
+	DeleteRetentionMs  int64 // delete.retention.ms: how long a tombstone stays after it was first compacted
+	MinCompactionLagMs int64 // min.compaction.lag.ms
+	MaxCompactionLagMs int64 // max.compaction.lag.ms; 0 or less: never
+	// MinCleanableRatio is min.cleanable.dirty.ratio: a log is compacted once its dirty share is above it.
+	MinCleanableRatio float64
+	FileDeleteDelayMs int64 // file.delete.delay.ms: 0 removes at once
+	FlushMessages     int64 // flush.messages: records between forced flushes, 0: never
+	FlushMs           int64 // flush.ms, 0: never
+	Durability        Durability
 	// Internal logs may use the disk's reserve: metadata must be writable for deletes to be possible.
 	Internal bool
 }
@@ -42,6 +47,7 @@ func DefaultLogConfig() LogConfig {
 	return LogConfig{
 		SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600 * 1000, IndexIntervalBytes: 4096, SegmentIndexBytes: 10 << 20,
 		RetentionMs: 7 * 24 * 3600 * 1000, RetentionBytes: -1, Delete: true, FileDeleteDelayMs: 60_000,
+		DeleteRetentionMs: 24 * 3600 * 1000, MinCleanableRatio: 0.5, MaxCompactionLagMs: longestMs,
 	}
 }
 
@@ -63,6 +69,8 @@ func (c LogConfig) withDefaults() LogConfig {
 		c.FlushMs = 0
 	}
 	c.SegmentMs, c.RetentionMs = min(c.SegmentMs, longestMs), min(c.RetentionMs, longestMs)
+	c.DeleteRetentionMs, c.MinCompactionLagMs = min(c.DeleteRetentionMs, longestMs), min(c.MinCompactionLagMs, longestMs)
+	c.MaxCompactionLagMs = min(c.MaxCompactionLagMs, longestMs)
 	c.SegmentJitterMs, c.FileDeleteDelayMs = min(c.SegmentJitterMs, longestMs), min(c.FileDeleteDelayMs, longestMs)
 	return c
 }

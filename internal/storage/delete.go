@@ -107,6 +107,8 @@ func (s *Store) discardDir(dir *directory, tp ids.TopicPartition, suffix string)
 
 // discardMemory ends all use of the log; readers that hold regions keep their files.
 func (l *Log) discardMemory() {
+	l.naming.Lock()
+	defer l.naming.Unlock()
 	l.close()
 	for _, seg := range l.list() {
 		seg.retire()

@@ -33,6 +33,9 @@ type directory struct {
 	mu sync.Mutex // guards the checkpoints and their files; held while writing them
 	// recovery, starts and watermarks are what the checkpoint files say, for logs not opened, too.
 	recovery, starts, watermarks offsetCheckpoint
+	// cleaned is the first dirty offset of each log that was ever compacted: below it, offsets may be missing, whatever its policy is now.
+	cleaned     offsetCheckpoint
+	cleanedLost bool // the file was damaged: any log may have been compacted
 }
 
 func (d *directory) err() error {
@@ -121,6 +124,10 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil {
 			return "", nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", file.name, err), err}
 		}
+	}
+	if d.cleaned, err = readOffsetCheckpoint(fsys, d.path+"/"+cleanerFile); err != nil {
+		d.store.problem("read "+cleanerFile+" in "+d.path+"; all compacted logs count as dirty", err)
+		d.cleaned, d.cleanedLost = offsetCheckpoint{}, true
 	}
 	return clusterID, entries, nil
 }
@@ -269,8 +276,37 @@ func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
 		if err := d.write(logStartFile, &d.starts, drop(d.starts)); err != nil {
 			return err
 		}
+		if err := d.write(cleanerFile, &d.cleaned, drop(d.cleaned)); err != nil {
+			return err
+		}
 		return d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks))
 	})
+}
+
+// firstDirty is what cleaner-offset-checkpoint says of a log; ok is false if it was never compacted.
+func (d *directory) firstDirty(tp ids.TopicPartition) (offset ids.Offset, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	offset, ok = d.cleaned[tp]
+	return offset, ok
+}
+
+// setFirstDirty writes cleaner-offset-checkpoint, durably.
+func (d *directory) setFirstDirty(l *Log, offset ids.Offset) error {
+	return d.writing(func() error {
+		if l.failure.Load() != nil {
+			return nil // another may have its name by now
+		}
+		cleaned := maps.Clone(d.cleaned)
+		cleaned[l.tp] = offset
+		return d.write(cleanerFile, &d.cleaned, cleaned)
+	})
+}
+
+// mayHaveGaps tells that offsets of a log may be missing: it is compacted, or was once.
+func (d *directory) mayHaveGaps(l *Log) bool {
+	_, once := d.firstDirty(l.tp)
+	return once || d.cleanedLost || l.cfg.Compact
 }
 
 // writeLogStarts persists the log start offsets: before the segments below them go.

@@ -45,13 +45,12 @@ type flusher struct {
 
 // flushJob is one log in a round: all below end will be durable.
 type flushJob struct {
-	log        *Log
-	end        ids.Offset
-	base       ids.Offset // the active segment's, and its size, for the hint
-	size       int64
-	items      int // the log's in flusher.items, which lie together
-	forgotten  bool
-	hasSegment bool
+	log       *Log
+	end       ids.Offset
+	active    *segment // and its size, for the hint; nil: none
+	size      int64
+	items     int // the log's in flusher.items, which lie together
+	forgotten bool
 }
 
 // syncItem is one file to sync: a segment's log, opened already, or another by its path.
@@ -214,7 +213,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 	defer l.mu.Unlock()
 	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil}
 	if s := l.active(); s != nil {
-		j.base, j.size, j.hasSegment = s.base, s.size.Load(), true
+		j.active, j.size = s, s.size.Load()
 	}
 	before := len(f.items)
 	if !j.forgotten {
@@ -372,8 +371,8 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 		}
 	}
 	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return s.pin == nil && !s.sealedUnsynced && len(s.txns.pending) == 0 })
-	if j.hasSegment {
-		l.hints.add(byRead, j.base, j.end, j.size)
+	if j.active != nil {
+		l.hints.add(byRead, j.active, j.end, j.size)
 	}
 	l.durable.Store(int64(j.end))
 	l.mu.Unlock()

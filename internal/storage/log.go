@@ -27,6 +27,10 @@ type Log struct {
 	hints                     hints
 	epochs                    epochCache
 
+	// naming is held while files of sealed segments change their names or go, and by whoever ends the log: compaction, retention and deletion exclude each
+	// other by it. Taken before mu, never on the append path.
+	naming sync.Mutex
+
 	mu               sync.Mutex // the append lock: guards the rest, and the files' writes
 	cfg              LogConfig
 	producers        producers
@@ -203,12 +207,12 @@ type hints struct {
 	next    [2]uint8
 }
 
-// hint says that the first batch that ends above offset begins at position, in the segment at base.
+// hint says that the first batch that ends above offset begins at position in the segment. It names the segment itself, not its base: compaction puts
+// another of the same base in its place.
 type hint struct {
-	base     ids.Offset
+	segment  *segment // nil: an empty slot
 	offset   ids.Offset
 	position int64
-	set      bool
 }
 
 const (
@@ -216,7 +220,7 @@ const (
 	byRead   = 1 // slots 4–11
 )
 
-func (t *hints) add(by int, base, offset ids.Offset, position int64) {
+func (t *hints) add(by int, s *segment, offset ids.Offset, position int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slot := t.next[by] % 4
@@ -227,18 +231,18 @@ func (t *hints) add(by int, base, offset ids.Offset, position int64) {
 	if t.entries == nil {
 		t.entries = new([12]hint)
 	}
-	t.entries[slot] = hint{base, offset, position, true}
+	t.entries[slot] = hint{s, offset, position}
 }
 
 // find returns the position for exactly this offset.
-func (t *hints) find(base, offset ids.Offset) (int64, bool) {
+func (t *hints) find(s *segment, offset ids.Offset) (int64, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.entries == nil {
 		return 0, false
 	}
 	for i := range t.entries {
-		if h := &t.entries[i]; h.set && h.offset == offset && h.base == base {
+		if h := &t.entries[i]; h.segment == s && h.offset == offset {
 			return h.position, true
 		}
 	}
@@ -246,7 +250,7 @@ func (t *hints) find(base, offset ids.Offset) (int64, bool) {
 }
 
 // floor returns the greatest known position of the segment for an offset ≤ limit; 0 is always right.
-func (t *hints) floor(base, limit ids.Offset) int64 {
+func (t *hints) floor(s *segment, limit ids.Offset) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var best int64
@@ -254,7 +258,7 @@ func (t *hints) floor(base, limit ids.Offset) int64 {
 		return 0
 	}
 	for i := range t.entries {
-		if h := &t.entries[i]; h.set && h.base == base && h.offset <= limit && h.position > best {
+		if h := &t.entries[i]; h.segment == s && h.offset <= limit && h.position > best {
 			best = h.position
 		}
 	}

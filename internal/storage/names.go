@@ -19,6 +19,7 @@ const (
 	recoveryPointFile = "recovery-point-offset-checkpoint"
 	logStartFile      = "log-start-offset-checkpoint"
 	highWatermarkFile = "replication-offset-checkpoint"
+	cleanerFile       = "cleaner-offset-checkpoint"
 	metaFile          = "meta.properties"
 	cleanFile         = ".kafka_cleanshutdown"
 	lockFile          = ".lock"

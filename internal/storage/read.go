@@ -108,7 +108,7 @@ type readRange struct {
 // cut finds the bytes of s for r. found is false if s holds nothing at or after r.from; no bytes with found mean that the first batch may not
 // be returned.
 func (l *Log) cut(s *segment, h *handle, r readRange) (position, size int64, found bool, err error) {
-	position, ok := l.hints.find(s.base, r.from)
+	position, ok := l.hints.find(s, r.from)
 	if !ok {
 		p, ok, err := s.find(h, s.positionAt(r.from), r.from)
 		if err != nil || !ok {
@@ -130,7 +130,7 @@ func (l *Log) cut(s *segment, h *handle, r readRange) (position, size int64, fou
 		return 0, 0, false, err
 	}
 	if last.position > position {
-		l.hints.add(byRead, s.base, last.base, last.position)
+		l.hints.add(byRead, s, last.base, last.position)
 	}
 	return position, min(last.position, end) - position, true, nil
 }
@@ -140,10 +140,10 @@ func (l *Log) endBelow(s *segment, h *handle, position int64, r readRange) (int6
 	if r.sealed {
 		return s.size.Load(), nil
 	}
-	if end, ok := l.hints.find(s.base, r.limit); ok {
+	if end, ok := l.hints.find(s, r.limit); ok {
 		return end, nil
 	}
-	known := max(position, l.hints.floor(s.base, r.limit))
+	known := max(position, l.hints.floor(s, r.limit))
 	if known-position > int64(r.maxBytes) {
 		return known, nil
 	}
@@ -151,7 +151,7 @@ func (l *Log) endBelow(s *segment, h *handle, position int64, r readRange) (int6
 	if err != nil {
 		return 0, err
 	}
-	l.hints.add(byRead, s.base, r.limit, p.position)
+	l.hints.add(byRead, s, r.limit, p.position)
 	return p.position, nil
 }
 

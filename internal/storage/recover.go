@@ -18,7 +18,7 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 	l.created = true
 	point, start, watermark := f.dir.points(tp)
 	l.highWatermark.Store(int64(watermark))
-	r := &recovery{log: l, point: point, start: start}
+	r := &recovery{log: l, point: point, start: start, gaps: f.dir.mayHaveGaps(l)}
 	began := s.env().Monotonic()
 	err := l.asCorrupt(r.run(f.dir.clean), l.LogStart())
 	if err != nil {
@@ -45,6 +45,7 @@ type recovery struct {
 	snapshots []ids.Offset
 	leftovers []string // files that belong to no segment, and snapshots that a crash left empty
 	scanned   bool
+	gaps      bool // offsets may be missing: compaction
 	changed   bool // something must be synced
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool

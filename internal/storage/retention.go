@@ -159,6 +159,22 @@ func (s *segment) loadStats() error {
 // carryOut renames the files to .deleted and removes them after file.delete.delay.ms.
 func (p *retentionPlan) carryOut() {
 	l := p.log
+	if !p.removeFiles() {
+		return
+	}
+	if f := l.store.cfg.Events.RetentionDeleted; f != nil {
+		f(l.tp, len(p.segments), p.bytes, l.LogStart())
+	}
+}
+
+// removeFiles is false if the log ended meanwhile: its directory, and perhaps another's of its name, are not ours any more.
+func (p *retentionPlan) removeFiles() bool {
+	l := p.log
+	l.naming.Lock()
+	defer l.naming.Unlock()
+	if l.failure.Load() != nil {
+		return false
+	}
 	l.mu.Lock()
 	delay := l.dir.deleteDelay(l.cfg)
 	for _, s := range p.segments {
@@ -182,9 +198,7 @@ func (p *retentionPlan) carryOut() {
 		}
 		l.store.work.discard(delay, paths...)
 	}
-	if f := l.store.cfg.Events.RetentionDeleted; f != nil {
-		f(l.tp, len(p.segments), p.bytes, l.LogStart())
-	}
+	return true
 }
 
 // deleteDelay is file.delete.delay.ms, or nothing while the disk is short of space.

@@ -24,7 +24,7 @@ func (r *recovery) scan(segments []*segment) error {
 	next := segments[first].base
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
-		if i > first && s.base != next && (s.base < next || !l.cfg.Compact) {
+		if i > first && s.base != next && (s.base < next || !r.gaps) {
 			// The segment before lost its end, or an earlier recovery cut it and crashed before it had removed this one.
 			if next < r.bound {
 				return &CorruptError{l.tp, s.path(logSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
@@ -151,7 +151,7 @@ func (r *recovery) follows(b record.Batch, s *segment, next ids.Offset) bool {
 	if next < r.bound && b.NextOffset() > r.bound {
 		return false // the recovery point was a batch's end once
 	}
-	return base == next || next < r.point || r.log.cfg.Compact
+	return base == next || next < r.point || r.gaps
 }
 
 // validAfter tells whether the damaged batch at position is followed by a whole one, as far as its length can be believed.

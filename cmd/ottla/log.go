@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +17,7 @@ import (
 
 func newLog() *cobra.Command {
 	log := newGroup("log", "Look into log files offline: Ottla's and Apache Kafka's alike")
-	log.AddCommand(newLogDump(), newLogVerify())
+	log.AddCommand(newLogDump(), newLogVerify(), newLogStat())
 	return log
 }
 
@@ -76,6 +79,113 @@ func newLogVerify() *cobra.Command {
 	}
 	output.register(cmd)
 	return cmd
+}
+
+func newLogStat() *cobra.Command {
+	var output outputFormat
+	var deep bool
+	cmd := &cobra.Command{
+		Use:   "stat DIR...",
+		Short: "Sum up partitions: size, offsets, times, epochs, compaction, producers",
+		Long: "Sum up each partition of a data directory, or one partition's directory: segments, bytes, offsets, timestamps, leader epochs,\n" +
+			"compaction, producers, and how much a start after a crash would scan; then the directory's total. --deep reads every batch\n" +
+			"header and adds batches, records and codecs. A dash stands for what the files don't tell. Nothing is changed.",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla log stat --deep ottla-data",
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if output == outputJSON {
+				lines := json.NewEncoder(cmd.OutOrStdout())
+				return explainPath(inspect.Stat(vfs.OS(), paths, deep,
+					func(p inspect.PartitionStat) error { return lines.Encode(p) },
+					func(d inspect.DirectoryStat) error { return lines.Encode(d) }))
+			}
+			return explainPath(printStat(cmd.OutOrStdout(), paths, deep))
+		},
+	}
+	output.register(cmd)
+	cmd.Flags().BoolVar(&deep, "deep", false, "read every batch header")
+	return cmd
+}
+
+var statHeading = []string{"PARTITION", "SEGMENTS", "LOG", "INDEXES", "START", "END", "WATERMARK", "RECOVERY", "TO SCAN", "FIRST TIME", "LAST TIME",
+	"EPOCHS", "DIRTY FROM", "DIRTY", "PRODUCERS", "OPEN TXNS"}
+
+// printStat prints a table for each directory, and its total below.
+func printStat(w io.Writer, paths []string, deep bool) error {
+	heading := statHeading
+	if deep {
+		heading = append(slices.Clone(heading), "BATCHES", "RECORDS", "CODECS")
+	}
+	rows := [][]string{heading}
+	flush := func() error {
+		if len(rows) == 1 {
+			return nil
+		}
+		defer func() { rows = [][]string{heading} }()
+		return printTable(w, rows)
+	}
+	var damage []string
+	err := inspect.Stat(vfs.OS(), paths, deep, func(p inspect.PartitionStat) error {
+		rows = append(rows, statRow(p, deep))
+		if p.Damage != "" {
+			damage = append(damage, p.Damage)
+		}
+		return nil
+	}, func(d inspect.DirectoryStat) error {
+		if err := flush(); err != nil {
+			return err
+		}
+		stop := "clean"
+		if !d.Clean {
+			stop = "running, or not stopped cleanly"
+		}
+		_, err := fmt.Fprintf(w, "%s: node %s of cluster %s, %s: %d partitions, %d segments, %d bytes of logs, %d of indexes, %d others, %d pending; %d to scan\n",
+			d.Path, d.NodeID, d.ClusterID, stop, d.Partitions, d.Segments, d.LogBytes, d.IndexBytes, d.OtherBytes, d.PendingBytes, d.UnsyncedBytes)
+		return err
+	})
+	if err == nil {
+		err = flush()
+	}
+	for _, text := range damage {
+		fmt.Fprintln(w, "damaged:", text)
+	}
+	return err
+}
+
+func statRow(p inspect.PartitionStat, deep bool) []string {
+	name := fmt.Sprintf("%s-%d", p.Topic, p.Partition)
+	if p.State != "" {
+		name += " (" + p.State + ")"
+	}
+	epochs, dirty := "-", "-"
+	if p.LastEpoch >= 0 {
+		epochs = fmt.Sprintf("%d..%d", p.FirstEpoch, p.LastEpoch)
+	}
+	if p.DirtyRatio >= 0 {
+		dirty = fmt.Sprintf("%.0f%%", p.DirtyRatio*100)
+	}
+	row := []string{name, fmt.Sprint(p.Segments), fmt.Sprint(p.LogBytes), fmt.Sprint(p.IndexBytes), dash(int64(p.LogStart)), dash(int64(p.LogEnd)),
+		dash(int64(p.HighWatermark)), dash(int64(p.RecoveryPoint)), dash(p.UnsyncedBytes), dashTime(p.FirstTimestamp), dashTime(p.LastTimestamp),
+		epochs, dash(int64(p.FirstDirty)), dirty, fmt.Sprint(p.Producers), fmt.Sprint(p.OpenTransactions)}
+	if deep {
+		row = append(row, dash(p.Batches), dash(p.Records), p.CodecMix())
+	}
+	return row
+}
+
+// dash shows a number that nothing tells as a dash.
+func dash(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+func dashTime(ms int64) string {
+	if ms < 0 {
+		return "-"
+	}
+	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
 }
 
 // explainPath says what to do about a path that is not there.

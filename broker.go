@@ -11,6 +11,7 @@ import (
 	"github.com/ottla-io/ottla/internal/admin"
 	"github.com/ottla-io/ottla/internal/api"
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/inspect"
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/controller"
 	"github.com/ottla-io/ottla/internal/replication"
@@ -107,6 +108,9 @@ func (b *Broker) start() error {
 
 func (b *Broker) openStorage() error {
 	s := b.settings.broker
+	if err := b.lookBeforeTakingOver(); err != nil {
+		return err
+	}
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
@@ -120,6 +124,19 @@ func (b *Broker) openStorage() error {
 		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.doors.env, b.logger),
 	})
 	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), static: b.settings.static, partitions: partitions, store: store, logger: b.logger}
+	return nil
+}
+
+// lookBeforeTakingOver refuses directories of Kafka that cannot be served whole, before a byte of them changes.
+func (b *Broker) lookBeforeTakingOver() error {
+	a, err := inspect.Adopt(b.doors.disk, b.settings.dirs, b.config.NodeID)
+	if err != nil {
+		return err
+	}
+	if a.FromKafka {
+		b.logger.Info("taking over what Kafka wrote", "cluster", a.ClusterID, "topics", a.Topics, "partitions", a.Partitions, "bytes", a.LogBytes,
+			"strays", len(a.Strays), "withoutFiles", len(a.Empty), "unfinishedMoves", len(a.Futures), "unusedScramUsers", a.ScramUsers)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 
 func newLog() *cobra.Command {
 	log := newGroup("log", "Look into log files offline: Ottla's and Apache Kafka's alike")
-	log.AddCommand(newLogDump(), newLogVerify(), newLogStat())
+	log.AddCommand(newLogDump(), newLogVerify(), newLogStat(), newLogAdopt())
 	return log
 }
 
@@ -186,6 +187,73 @@ func dashTime(ms int64) string {
 		return "-"
 	}
 	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+}
+
+func newLogAdopt() *cobra.Command {
+	var output outputFormat
+	var node int32
+	cmd := &cobra.Command{
+		Use:   "adopt DIR...",
+		Short: "Tell whether 'ottla serve' can take over what Kafka wrote, and what would change",
+		Long: "Look at a data directory that Kafka 4.3.1 wrote, or at all log.dirs of one broker, and print what 'ottla serve' would serve of it and\n" +
+			"change in it, or in one sentence why it would refuse. Stop Kafka first. Nothing is changed or copied: serving the directory is the\n" +
+			"take-over. docs/adopt.md tells what works, and the way back.",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla log adopt /var/lib/kafka/data\n  ottla serve --data /var/lib/kafka/data",
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			for _, dir := range dirs {
+				if _, err := vfs.OS().Stat(dir); err != nil {
+					return explainPath(err)
+				}
+			}
+			adoption, err := inspect.Adopt(vfs.OS(), dirs, node)
+			if err != nil {
+				return err
+			}
+			if output == outputJSON {
+				return printJSON(cmd.OutOrStdout(), adoption)
+			}
+			return printAdoption(cmd.OutOrStdout(), dirs, adoption)
+		},
+	}
+	output.register(cmd)
+	cmd.Flags().Int32Var(&node, "node-id", 1, "the broker's id, node.id in Kafka's words")
+	return cmd
+}
+
+func printAdoption(w io.Writer, dirs []string, a *inspect.Adoption) error {
+	if !a.FromKafka {
+		_, err := fmt.Fprintln(w, "nothing to take over: Kafka was not the last to serve this")
+		return err
+	}
+	stop := "stopped cleanly"
+	if a.UncleanStop {
+		stop = "killed: logs are recovered first, as Kafka would"
+	}
+	fmt.Fprintf(w, "cluster %s, node %d, Kafka was %s\n", a.ClusterID, a.NodeID, stop)
+	fmt.Fprintf(w, "would serve: %d topics, %d partitions, %d segments, %d bytes, in place\n", a.Topics, a.Partitions, a.Segments, a.LogBytes)
+	fmt.Fprintln(w, "would change: new metadata records behind Kafka's (a leader epoch, this broker's registration, an epoch for each partition),\n"+
+		"  checkpoint files, and what clients write from then on; no byte of a segment that is there")
+	for _, list := range []struct {
+		what  string
+		names []string
+	}{{"set aside, for the metadata does not know it", a.Strays}, {"no directory, so it begins empty", a.Empty}, {"an unfinished move, left alone", a.Futures}} {
+		for i, name := range list.names {
+			if i == 10 {
+				fmt.Fprintf(w, "and %d more: %s\n", len(list.names)-i, list.what)
+				break
+			}
+			fmt.Fprintf(w, "%s: %s\n", name, list.what)
+		}
+	}
+	if a.ScramUsers > 0 {
+		fmt.Fprintf(w, "%d users with SCRAM credentials: kept, but nobody is asked for them\n", a.ScramUsers)
+	}
+	_, err := fmt.Fprintf(w, "take over: ottla serve --node-id %d --data %s\n", a.NodeID, dirs[0])
+	if len(dirs) > 1 {
+		_, err = fmt.Fprintf(w, "  with --set log.dirs=%s instead of --data\n", strings.Join(dirs, ","))
+	}
+	return err
 }
 
 // explainPath says what to do about a path that is not there.

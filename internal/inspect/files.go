@@ -212,7 +212,11 @@ func (s *scanner) zeros() (bool, error) {
 }
 
 // rows reads Kafka's checkpoint text: version 0, a count, and that many lines of columns fields each.
+// An empty file is one without entries: Kafka makes them so, and fills them at its first checkpoint.
 func rows(data []byte, columns int) ([][]string, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
 	text, whole := strings.CutSuffix(string(data), "\n")
 	lines := strings.Split(text, "\n")
 	if !whole || len(lines) < 2 || lines[0] != "0" {

@@ -168,7 +168,67 @@ func decodeCoordinator(topic string, r *record.Record) (object, error) {
 	if err := decodeWhole(value, r.Value[2:], version); err != nil {
 		return nil, fmt.Errorf("value of type %d, version %d: %w", number, version, err)
 	}
-	return append(out, field{"version", version}, field{"payload", messageValue(value)}), nil
+	shown := messageValue(value)
+	if group, ok := value.(*wire.GroupMetadataValue); ok && group.ProtocolType == "consumer" {
+		shown = openMembers(shown)
+	}
+	return append(out, field{"version", version}, field{"payload", shown}), nil
+}
+
+// openMembers shows the subscription and the assignment of each member of a classic consumer group, which lie in it as bytes of the
+// client's consumer protocol: INT16 version, then the message. What is not of that form, or of a version yet to come with
+// more behind it, stays bytes: the broker never reads it.
+func openMembers(group object) object {
+	for _, f := range group {
+		members, ok := f.value.([]any)
+		if f.name != "members" || !ok {
+			continue
+		}
+		for _, m := range members {
+			member := m.(object)
+			for i, f := range member {
+				switch f.name {
+				case "subscription":
+					member[i].value = openEmbedded(f.value, new(wire.ConsumerProtocolSubscription))
+				case "assignment":
+					member[i].value = openEmbedded(f.value, new(wire.ConsumerProtocolAssignment))
+				}
+			}
+		}
+	}
+	return group
+}
+
+// newestConsumerProtocol is the highest version of subscription and assignment that is known; later ones only append.
+const newestConsumerProtocol = 3
+
+func openEmbedded(shown any, m wire.Message) any {
+	p := shownBytes(shown)
+	if len(p) < 2 {
+		return shown
+	}
+	version := int16(binary.BigEndian.Uint16(p))
+	var d wire.Decoder
+	d.Reset(p[2:])
+	if version < 0 || m.Decode(&d, min(version, newestConsumerProtocol)) != nil || version <= newestConsumerProtocol && d.Remaining() > 0 {
+		return shown
+	}
+	return append(object{{"version", version}}, messageValue(m)...)
+}
+
+// shownBytes is the inverse of bytesValue.
+func shownBytes(shown any) []byte {
+	switch v := shown.(type) {
+	case string:
+		return []byte(v)
+	case object:
+		p, err := base64.StdEncoding.DecodeString(fmt.Sprint(v[0].value))
+		if err != nil {
+			return nil
+		}
+		return p
+	}
+	return nil
 }
 
 func decodeWhole(m wire.Message, p []byte, version int16) error {
@@ -211,12 +271,17 @@ func decodeControl(r *record.Record) (object, error) {
 	default:
 		return append(out, field{"value", bytesValue(r.Value)}), nil
 	}
-	if len(r.Value) < 2 {
-		return nil, fmt.Errorf("%s of %d bytes has no version", t, len(r.Value))
-	}
-	// The version is the message's first field, so it is not skipped.
-	if err := decodeWhole(m, r.Value, int16(binary.BigEndian.Uint16(r.Value))); err != nil {
+	if err := decodeControlValue(m, r.Value); err != nil {
 		return nil, fmt.Errorf("%s: %w", t, err)
 	}
 	return append(out, field{"payload", messageValue(m)}), nil
+}
+
+// decodeControlValue reads the value of a control record of the metadata log. The version is the message's first field, so it
+// is not skipped.
+func decodeControlValue(m wire.Message, p []byte) error {
+	if len(p) < 2 {
+		return fmt.Errorf("%d bytes have no version", len(p))
+	}
+	return decodeWhole(m, p, int16(binary.BigEndian.Uint16(p)))
 }

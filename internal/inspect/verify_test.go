@@ -455,3 +455,19 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// The members of a classic consumer group are shown with what they subscribe to and what they were given.
+func TestDumpOpensMembers(t *testing.T) {
+	var out bytes.Buffer
+	if err := inspect.Dump(vfs.OS(), []string{kafkaData + "/__consumer_offsets-42/00000000000000000000.log"}, inspect.Options{JSON: true, Records: true}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"subscription":{"version":3,"type":"ConsumerProtocolSubscription","topics":["t"]`,
+		`"assignment":{"version":0,"type":"ConsumerProtocolAssignment","assignedPartitions":[{"topic":"t","partitions":[0]}]`,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -77,6 +78,8 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 	}
 	found, err := p.log.Read(q.Offset, limit, q.MaxBytes, q.WholeFirst)
 	switch {
+	case err == nil && found.Size() > 0 && q.ReadCommitted && !p.aborted(q.Offset, found.Bound(), res):
+		found.Release()
 	case err == nil && found.Size() > 0:
 		pooled := regions.Get().(*region)
 		pooled.Region = found
@@ -93,6 +96,22 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 			p.manager.events.StorageError(p.name, err)
 		}
 	}
+}
+
+// aborted names the transactions whose records a read_committed consumer must skip. It fails the answer, and returns false, where they cannot be told:
+// without them, aborted records would look committed.
+func (p *Partition) aborted(from, bound ids.Offset, res *Fetched) bool {
+	err := p.log.Aborted(from, bound, func(t producerstate.Completed) {
+		res.Aborted = append(res.Aborted, AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
+	})
+	if err == nil {
+		return true
+	}
+	res.refuse(wire.ErrorKafkaStorageError)
+	if p.manager.events.StorageError != nil {
+		p.manager.events.StorageError(p.name, err)
+	}
+	return false
 }
 
 // outOfRange keeps the offsets in the answer, as Kafka does: they tell the client where it may go on.

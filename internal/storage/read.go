@@ -13,7 +13,11 @@ type Region struct {
 	handle   *handle
 	position int64
 	size     int
+	bound    ids.Offset
 }
+
+// Bound is an offset that no batch of the region reaches: the limit that was asked for, or the base of the next segment.
+func (r *Region) Bound() ids.Offset { return r.bound }
 
 // Size is how many bytes the region has.
 func (r *Region) Size() int { return r.size }
@@ -77,7 +81,11 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 				h.release()
 				return Region{}, nil
 			}
-			return Region{h, position, int(size)}, nil
+			bound := limit
+			if i+1 < len(segments) {
+				bound = min(bound, segments[i+1].base)
+			}
+			return Region{h, position, int(size), bound}, nil
 		}
 		h.release()
 		if i+1 < len(segments) {

@@ -20,6 +20,8 @@ type txnIndex struct {
 	pending  []byte     // entries that the disk has refused so far
 	first    ids.Offset // the marker of the first pending one
 	unsynced bool
+
+	readers abortedReaders
 }
 
 // add notes an aborted transaction; write brings it to the file.
@@ -28,6 +30,7 @@ func (x *txnIndex) add(done producerstate.Completed) {
 		x.first = done.LastOffset
 	}
 	x.pending = done.AppendTxnIndexEntry(x.pending)
+	x.readers.note(x.pending)
 }
 
 // lags tells that the file lacks an entry of a marker below end.
@@ -45,6 +48,7 @@ func (s *segment) writeAborted() (made bool, err error) {
 	}
 	x.written += int64(len(x.pending))
 	x.pending, x.unsynced = nil, true
+	x.readers.note(nil)
 	return made, nil
 }
 

@@ -1,0 +1,89 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/producerstate"
+)
+
+// abortedReaders is what those who read a segment's transaction index need, without the append lock.
+type abortedReaders struct {
+	state atomic.Int32
+	// tail are the entries that may not be in the file yet. The bytes that it shows never change.
+	tail atomic.Pointer[[]byte]
+}
+
+// Values of abortedReaders.state.
+const (
+	abortedUnknown int32 = iota // the file was not looked for yet
+	abortedNone
+	abortedSome
+)
+
+// note is called with the append lock held: with what is pending, nil once it is in the file.
+func (r *abortedReaders) note(pending []byte) {
+	if len(pending) == 0 {
+		r.tail.Store(nil)
+		return
+	}
+	r.tail.Store(&pending)
+	r.state.Store(abortedSome)
+}
+
+// Aborted calls visit for every transaction that was aborted and has records from `from` on below bound, in the order of their markers: what a
+// read_committed consumer must know about a region that Read gave from `from` on, with the region's Bound. It takes no lock, and for a log without
+// aborted transactions looks into memory only.
+func (l *Log) Aborted(from, bound ids.Offset, visit func(producerstate.Completed)) error {
+	segments := l.list()
+	for _, s := range segments[min(max(segmentAt(segments, from), 0), len(segments)):] {
+		done, err := s.aborted(from, bound, visit)
+		if err != nil {
+			return fmt.Errorf("read the aborted transactions of %s: %w", l.tp, err)
+		}
+		if done {
+			return nil
+		}
+	}
+	return nil
+}
+
+// aborted visits one segment's entries in the order of their markers. done tells that all transactions with records below bound had ended by the last one.
+func (s *segment) aborted(from, bound ids.Offset, visit func(producerstate.Completed)) (done bool, err error) {
+	r := &s.txns.readers
+	if r.state.Load() == abortedNone {
+		return false, nil
+	}
+	tail := r.tail.Load() // before the file: what leaves the tail is in the file by then
+	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.state.CompareAndSwap(abortedUnknown, abortedNone)
+	} else if err != nil {
+		return false, err
+	}
+	last := s.base - 1
+	each := func(data []byte) error {
+		for ; len(data) >= producerstate.TxnIndexEntrySize && !done; data = data[producerstate.TxnIndexEntrySize:] {
+			e, err := producerstate.ParseTxnIndexEntry(data)
+			if err != nil {
+				return err
+			}
+			if e.LastOffset <= last {
+				continue // in the tail and in the file
+			}
+			last = e.LastOffset
+			if e.LastOffset >= from && e.FirstOffset < bound {
+				visit(e)
+			}
+			done = e.LastStableOffset >= bound
+		}
+		return nil
+	}
+	if err := each(data); err != nil || tail == nil {
+		return done, err
+	}
+	return done, each(*tail)
+}

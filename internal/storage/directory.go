@@ -291,18 +291,6 @@ func (d *directory) firstDirty(tp ids.TopicPartition) (offset ids.Offset, ok boo
 	return offset, ok
 }
 
-// setFirstDirty writes cleaner-offset-checkpoint, durably.
-func (d *directory) setFirstDirty(l *Log, offset ids.Offset) error {
-	return d.writing(func() error {
-		if l.failure.Load() != nil {
-			return nil // another may have its name by now
-		}
-		cleaned := maps.Clone(d.cleaned)
-		cleaned[l.tp] = offset
-		return d.write(cleanerFile, &d.cleaned, cleaned)
-	})
-}
-
 // mayHaveGaps tells that offsets of a log may be missing: it is compacted, or was once.
 func (d *directory) mayHaveGaps(l *Log) bool {
 	_, once := d.firstDirty(l.tp)

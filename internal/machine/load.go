@@ -29,6 +29,13 @@ func (r *Runtime[M]) load() error {
 		if err != nil {
 			return fmt.Errorf("read %s from offset %d: %w", r.cfg.Name, r.end, err)
 		}
+		if len(data) == 0 { // compaction left nothing up to the end
+			if err := m.Apply(nil, end, max(r.epoch, 0)); err != nil {
+				return fmt.Errorf("%w: %s at offset %d: %w", ErrUnreadable, r.cfg.Name, end, err)
+			}
+			r.end = end
+			break
+		}
 		n, err := r.replay(m, data)
 		if err != nil {
 			return err
@@ -36,6 +43,9 @@ func (r *Runtime[M]) load() error {
 		batches += n
 	}
 	r.machine, r.loaded = m, true
+	if timed, ok := any(m).(Timed); ok {
+		timed.Loaded(r.moment())
+	}
 	if r.cfg.Events.Loaded != nil {
 		r.cfg.Events.Loaded(from, batches, r.end)
 	}

@@ -10,6 +10,9 @@
 // If an append or a commit fails, the machine is dropped, every waiting reply gets the error, and the next command finds
 // a machine loaded anew from the log. Such a command may or may not have happened, as after any lost reply.
 //
+// A Timed machine has timers beside its records, and may answer a command later than it decided it (SubmitLater): a member
+// that joins a group hears of it when the others have joined too. Such a reply waits for commits as every other.
+//
 // The package owns that order and nothing else. It must never know what the records mean, open a file, or read a clock
 // other than its Env's. Package ottla starts a Runtime with a machine of machine/*, and with a Log and a SnapshotStore
 // over storage (later replication, quorum). The log and its snapshots survive a crash; Load rebuilds the rest:
@@ -21,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
@@ -80,6 +84,19 @@ type SnapshotStore interface {
 	Create(id SnapshotID, write func(w io.Writer) error) error
 }
 
+// Timed is a Machine that also has volatile state, with timers: sessions, members that wait for each other. Such state is
+// not in the log: commands and Tick may change it directly, and a load finds it as Loaded makes it.
+type Timed interface {
+	Machine
+	// Loaded is called after each load, before the first command: it starts the timers of what the log says.
+	Loaded(at Moment)
+	// Due is the monotonic time (Moment.Monotonic) of the earliest timer; ok is false if there is none.
+	Due() (due time.Duration, ok bool)
+	// Tick does what is due, as a command that nobody sent: it returns the records that change the durable state. A timer
+	// that it leaves due runs in the next round, so a long task may be cut into slices.
+	Tick(at Moment) []Record
+}
+
 // Log is what a Runtime needs of the partition that holds its records. Only the Runtime appends to it.
 type Log interface {
 	// Append adds one batch at the end, with base offset and epoch patched in place. An error means that the batch is
@@ -107,7 +124,8 @@ var (
 
 // Moment is when and where a command is decided.
 type Moment struct {
-	NowMs int64
+	NowMs     int64         // the wall clock, which may jump: for what the log keeps
+	Monotonic time.Duration // since the process started: for timers
 	// Next is the offset that the command's first record will have.
 	Next ids.Offset
 }

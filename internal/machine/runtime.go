@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
@@ -17,6 +18,10 @@ const (
 	DefaultSnapshotBytes      = 20 << 20
 	DefaultSnapshotCloseBytes = 64 << 10
 )
+
+// reloadDelay is how long a Timed machine that was dropped, or could not be loaded, waits for its timers' next load, unless
+// a command comes before.
+const reloadDelay = time.Second
 
 // Config is what a Runtime is made of.
 type Config[M Machine] struct {
@@ -72,7 +77,11 @@ type Runtime[M Machine] struct {
 	taken   []command[M]    // from the queue, not decided yet
 	builder *record.Builder
 
-	tail           int64 // bytes of log since the last snapshot
+	timed          bool          // M is a Timed machine
+	reloadAt       time.Duration // monotonic, of a Timed machine that is not loaded
+	unset          waiting       // deferred replies that nobody has set
+	set            waiting       // those to answer after this round
+	tail           int64         // bytes of log since the last snapshot
 	lastSnapshotMs int64
 	snapshotting   bool // guarded by mu
 }
@@ -107,6 +116,7 @@ func Start[M Machine](cfg Config[M]) (*Runtime[M], error) {
 	if err != nil {
 		return nil, fmt.Errorf("start machine of %s: %w", cfg.Name, err)
 	}
+	_, r.timed = any(r.machine).(Timed)
 	r.publish()
 	r.group.Go("machine "+cfg.Name, r.loop)
 	return r, nil
@@ -162,7 +172,7 @@ func (r *Runtime[M]) submit(c command[M]) {
 	r.work.Set()
 }
 
-// Close finishes the commands that were submitted before it, stores a snapshot if that is worth it, and waits. The log
+// Close finishes the commands that were submitted before it (replies that wait to be set end with ErrClosed), stores a snapshot if that is worth it, and waits. The log
 // must stay open until Close returned; commands of a log that never commits or fails hold it up.
 func (r *Runtime[M]) Close() {
 	r.mu.Lock()
@@ -184,18 +194,36 @@ func (r *Runtime[M]) loop() {
 		case len(r.taken) > 0:
 			r.round()
 		case closing:
+			r.unset.end(fmt.Errorf("%s: %w", r.cfg.Name, ErrClosed))
 			r.finish()
 			return
 		default:
-			r.work.Wait()
+			if r.idle() {
+				r.round()
+			}
 		}
 	}
 }
 
-// round takes commands into one batch, commits it and answers them.
+// idle waits for work, at most until the machine's earliest timer; it reports whether that is due.
+func (r *Runtime[M]) idle() (due bool) {
+	at, ok := r.reloadAt, r.timed
+	if r.timed && r.loaded {
+		at, ok = any(r.machine).(Timed).Due()
+	}
+	if !ok {
+		r.work.Wait()
+		return false
+	}
+	wait := at - r.cfg.Env.Monotonic()
+	return wait <= 0 || !r.work.WaitFor(wait)
+}
+
+// round takes what is due and the commands into one batch, commits it and answers them.
 func (r *Runtime[M]) round() {
 	if !r.loaded {
 		if err := r.load(); err != nil {
+			r.reloadAt = r.cfg.Env.Monotonic() + reloadDelay
 			r.answer(len(r.taken), err)
 			return
 		}
@@ -217,27 +245,27 @@ func (r *Runtime[M]) round() {
 		r.snapshotIfDue()
 	}
 	r.answer(n, err)
+	if err != nil {
+		r.set.end(err)
+		r.unset.end(err)
+	}
+	r.set.end(nil)
 }
 
-// decide runs commands until their records fill a batch, applying each one's records before the next one looks.
+// decide runs the timers that are due, then commands until their records fill a batch, applying each one's records before
+// the next one looks.
 func (r *Runtime[M]) decide() (commands int, batch record.Batch) {
 	r.builder.Reset()
-	nowMs := r.cfg.Env.Now().UnixMilli()
-	next := r.end
+	at := r.moment()
+	if m, ok := any(r.machine).(Timed); ok {
+		if due, ok := m.Due(); ok && due <= at.Monotonic {
+			r.take(m.Tick(at), &at)
+		}
+	}
 	for commands < len(r.taken) && r.builder.Size() < r.cfg.BatchBytes {
-		records := r.taken[commands].decide(r.machine, Moment{NowMs: nowMs, Next: next})
+		records := r.taken[commands].decide(r.machine, at)
 		commands++
-		if len(records) == 0 {
-			continue
-		}
-		for i := range records {
-			records[i].Offset, records[i].TimestampMs = next, nowMs
-			r.builder.Append(nowMs, records[i].Key, records[i].Value)
-			next++
-		}
-		if err := r.machine.Apply(records, next, r.cfg.Epoch); err != nil {
-			panic(fmt.Sprintf("machine: %s decided on records that it cannot apply: %v", r.cfg.Name, err))
-		}
+		r.take(records, &at)
 	}
 	if r.builder.Count() == 0 {
 		return commands, nil
@@ -250,6 +278,25 @@ func (r *Runtime[M]) decide() (commands int, batch record.Batch) {
 		r.cfg.Events.Batch(commands, r.builder.Count(), len(batch))
 	}
 	return commands, batch
+}
+
+// take adds a command's records to the batch and applies them.
+func (r *Runtime[M]) take(records []Record, at *Moment) {
+	if len(records) == 0 {
+		return
+	}
+	for i := range records {
+		records[i].Offset, records[i].TimestampMs = at.Next, at.NowMs
+		r.builder.Append(at.NowMs, records[i].Key, records[i].Value)
+		at.Next++
+	}
+	if err := r.machine.Apply(records, at.Next, r.cfg.Epoch); err != nil {
+		panic(fmt.Sprintf("machine: %s decided on records that it cannot apply: %v", r.cfg.Name, err))
+	}
+}
+
+func (r *Runtime[M]) moment() Moment {
+	return Moment{NowMs: r.cfg.Env.Now().UnixMilli(), Monotonic: r.cfg.Env.Monotonic(), Next: r.end}
 }
 
 func (r *Runtime[M]) append(batch record.Batch) error {
@@ -290,6 +337,7 @@ func (r *Runtime[M]) publish() {
 func (r *Runtime[M]) drop(err error) {
 	var none M
 	r.machine, r.loaded = none, false
+	r.reloadAt = r.cfg.Env.Monotonic() + reloadDelay
 	if r.cfg.Events.Dropped != nil {
 		r.cfg.Events.Dropped(err)
 	}

@@ -36,6 +36,14 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 	for _, dir := range b.store.Directories() {
 		gauge("log_directory_offline", "1 for a data directory that failed.", number(dir.Offline != nil), admin.Label{Name: "directory", Value: dir.Path})
 	}
+	for _, work := range b.store.Background() {
+		label := admin.Label{Name: "work", Value: work.Kind.String()}
+		gauge("background_active", "Steps of background work that run now.", float64(work.Active), label)
+		total("background_steps_total", "Steps of background work.", float64(work.Steps), label)
+		total("background_seconds_total", "Time inside of steps of background work.", work.Busy.Seconds(), label)
+		total("background_wait_seconds_total", "Time that background work was due and waited for its budget, or for other such work.", work.Waited.Seconds(), label)
+		total("background_bytes_total", "Bytes that background work read and wrote, where it counts them.", float64(work.Bytes), label)
+	}
 	b.serverMetrics(gauge, total, emit)
 }
 

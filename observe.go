@@ -16,6 +16,9 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
+// longStep is how long one step of background work may take before the log mentions it.
+const longStep = 100 * time.Millisecond
+
 // slowFlush is how long one group commit may take before the log says that the disk is slow.
 const slowFlush = time.Second
 
@@ -55,6 +58,11 @@ func storageEvents(logger *slog.Logger) storage.Events {
 				logger.Error("the disk is nearly full: produce is refused; delete topics or lower retention", "directory", dir, "usableBytes", usable)
 			} else {
 				logger.Info("the disk has room again", "directory", dir, "usableBytes", usable)
+			}
+		},
+		BackgroundStep: func(kind storage.BackgroundKind, took time.Duration, bytes int64) {
+			if took >= longStep {
+				logger.Debug("a long step of background work", "work", kind.String(), "took", took, "bytes", bytes)
 			}
 		},
 		Problem: func(what string, err error) { logger.Warn(what, "error", err) },

@@ -53,7 +53,7 @@ func (d *directory) close() error {
 			d.store.problem("write indexes of "+l.tp.String(), err)
 		}
 	}
-	if err := d.checkpoint(true, true); err != nil {
+	if err := d.checkpoint(); err != nil {
 		return err
 	}
 	if !whole || !d.store.allSound(d) {
@@ -125,6 +125,11 @@ const snapshotBytes = 64 << 20
 // prepareCheckpoint makes the log ready for its recovery point to move: indexes in their files, epochs durable in theirs. false: the budget of epoch files is
 // spent, or the transaction index lags behind durable.
 func (l *Log) prepareCheckpoint(durable ids.Offset, budget *int, all bool) (bool, error) {
+	l.naming.Lock() // else another log's directory could have the path by the time the epochs are written
+	defer l.naming.Unlock()
+	if l.failure.Load() != nil {
+		return false, nil
+	}
 	entries, dirty := l.epochs.snapshot()
 	if dirty {
 		if *budget <= 0 && !all {

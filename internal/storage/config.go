@@ -149,6 +149,8 @@ type Events struct {
 	Quarantined func(from, to, why string)
 	// LowSpace is called when a directory falls below its reserve and when it is above it again.
 	LowSpace func(dir string, low bool, usable int64)
+	// BackgroundStep tells how long a step of background work took, and the bytes that it read and wrote.
+	BackgroundStep func(kind BackgroundKind, took time.Duration, bytes int64)
 	// Problem is something that was survived, such as an index that had to be rebuilt.
 	Problem func(what string, err error)
 }

@@ -30,6 +30,10 @@ type directory struct {
 	total        atomic.Int64
 	flushedBytes atomic.Int64 // since the last checkpoint
 
+	checkpoints checkpoints
+	retention   retention
+	expiry      expiry
+
 	mu sync.Mutex // guards the checkpoints and their files; held while writing them
 	// recovery, starts and watermarks are what the checkpoint files say, for logs not opened, too.
 	recovery, starts, watermarks offsetCheckpoint
@@ -77,7 +81,7 @@ func (d *directory) room() error {
 func (d *directory) afterRound() {
 	d.measure()
 	if d.flushedBytes.Load() > 0 {
-		d.store.wakeForCheckpoint(d.flushedBytes.Load() >= d.store.cfg.CheckpointBytes)
+		d.checkpoints.want()
 	}
 }
 
@@ -97,6 +101,7 @@ func (d *directory) measure() {
 	low := d.low.Load()
 	switch {
 	case !low && usable < reserve && d.low.CompareAndSwap(false, true):
+		d.store.work.wakeIn(d.store.work.spaces, lowSpaceCheck)
 	case low && usable >= reserve+reserve/4 && d.low.CompareAndSwap(true, false):
 	default:
 		return
@@ -185,16 +190,6 @@ func parseProperties(text string) map[string]string {
 	return out
 }
 
-// epochBudget is how many epoch files one checkpoint writes and syncs; logs beyond it keep their recovery point until the next.
-const epochBudget = 64
-
-// checkpoint moves the recovery points to the durable ends and writes what changed: the watermarks too, unless it is only much data that made it due.
-// all lifts the budget, for a clean stop.
-func (d *directory) checkpoint(watermarks, all bool) error {
-	logs := d.store.logsIn(d)
-	return d.writing(func() error { return d.writeCheckpoints(logs, watermarks, all) })
-}
-
 // writing runs fn with mu held, and takes the directory offline, without it, if fn failed for another reason than a full disk: it may have been a sync.
 func (d *directory) writing(fn func() error) error {
 	if err := d.err(); err != nil {
@@ -208,46 +203,6 @@ func (d *directory) writing(fn func() error) error {
 		return d.err()
 	}
 	return err
-}
-
-func (d *directory) writeCheckpoints(logs []*Log, withWatermarks, all bool) error {
-	d.flushedBytes.Store(0)
-	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
-	budget := epochBudget
-	for _, l := range logs {
-		if l.failure.Load() != nil {
-			continue
-		}
-		durable := l.DurableEnd() // before the epochs: each that begins below it is in the file then
-		if durable != recovery[l.tp] {
-			ok, err := l.prepareCheckpoint(durable, &budget, all)
-			if l.failure.Load() != nil {
-				continue // deleted meanwhile, its directory renamed under us
-			}
-			if err != nil {
-				return err
-			}
-			if ok {
-				recovery[l.tp] = durable
-			}
-		}
-		if start := l.LogStart(); start > 0 || starts[l.tp] != start {
-			starts[l.tp] = start
-		}
-		if hw := l.HighWatermark(); hw >= 0 {
-			watermarks[l.tp] = hw
-		}
-	}
-	if err := d.write(logStartFile, &d.starts, starts); err != nil {
-		return err
-	}
-	if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
-		return err
-	}
-	if !withWatermarks {
-		return nil
-	}
-	return d.write(highWatermarkFile, &d.watermarks, watermarks)
 }
 
 // write replaces one checkpoint file if its content changed; the caller holds mu.

@@ -100,6 +100,13 @@ func (f *flusher) requestIfDirty() {
 	}
 }
 
+// waiting lists the logs with something that no round has covered yet.
+func (f *flusher) waiting() []*Log {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.dirty)
+}
+
 // start begins the flusher's goroutine.
 func (f *flusher) start() {
 	f.running = true
@@ -140,6 +147,9 @@ func (f *flusher) turn() bool {
 			f.signal.WaitFor(left)
 			return true
 		}
+	}
+	if f.now {
+		f.dir.store.work.pace.noteForeground(f.env.Monotonic())
 	}
 	logs := f.take()
 	f.mu.Unlock()

@@ -81,6 +81,7 @@ func (s *Store) openDirs() error {
 	for i, path := range s.cfg.Dirs {
 		d := &directory{store: s, path: path}
 		d.flusher = newFlusher(d, s.cfg.Env, time.Duration(s.cfg.FlushLingerMs)*time.Millisecond)
+		d.addJobs()
 		if err := makeDirDurably(s.cfg.FS, path); err != nil {
 			return &RefusedError{path, fmt.Sprintf("cannot be made (%v)", err), err}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/vfs"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -187,6 +188,51 @@ func refused(t *testing.T, dir, want string) {
 	}
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("the directory changed:\n%s", diff)
+	}
+}
+
+// A metadata.log.dir of its own is served as that, and new topics stay out of it; among log.dirs, where they would not, it is refused.
+func TestAdoptionKeepsTheMetadataDirectoryApart(t *testing.T) {
+	dir, metadataDir := kafkaCopy(t), t.TempDir()
+	if err := os.Rename(dir+"/__cluster_metadata-0", metadataDir+"/__cluster_metadata-0"); err != nil {
+		t.Fatal(err)
+	}
+	meta, err := os.ReadFile(dir + "/meta.properties")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, metadataDir+"/meta.properties", meta)
+	replace("meta.properties", "Rhan-zDDt0A6hxgnx9s0Cw", "Rhan-zDDt0A6hxgnx9s0Dw")(t, metadataDir)
+	before := contents(t, metadataDir)
+	config := Config{NodeID: 1, Listen: "127.0.0.1:0", Settings: map[string]string{"log.dirs": dir + "," + metadataDir}}
+	if _, err := Start(config); err == nil || !strings.Contains(err.Error(), "name it in metadata.log.dir") {
+		t.Fatalf("as one of log.dirs: %v", err)
+	}
+	if diff := cmp.Diff(before, contents(t, metadataDir)); diff != "" {
+		t.Errorf("the directory changed:\n%s", diff)
+	}
+	config.Settings = map[string]string{"log.dirs": dir, "metadata.log.dir": metadataDir}
+	b, err := Start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int32(5) {
+		if _, err := b.store.OpenLog(ids.TopicPartition{Topic: "new", Partition: n}, ids.TopicID{1}, storage.DefaultLogConfig()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := b.store.Directories()[1]
+	if own.Path != metadataDir || !own.OnlyMetadata {
+		t.Errorf("%+v", own)
+	}
+	for _, l := range b.store.Found() {
+		log, err := b.store.OpenLog(l.Topic, l.ID, storage.DefaultLogConfig())
+		if err != nil || (log.Directory() == own.ID) != (l.Topic.Topic == metadataTopic) {
+			t.Errorf("%s lies in directory %s: %v", l.Topic, ids.UUID(log.Directory()), err)
+		}
+	}
+	if err := b.Close(context.Background()); err != nil {
+		t.Fatal(err)
 	}
 }
 

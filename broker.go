@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,9 +113,9 @@ func (b *Broker) openStorage() error {
 		return err
 	}
 	store, err := storage.Open(storage.Config{
-		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, NodeID: ids.BrokerID(b.config.NodeID),
+		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserveBytes(b.doors.disk, b.settings.dirs), Events: storageEvents(b.logger),
+		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Events: storageEvents(b.logger),
 	})
 	if err != nil {
 		return err
@@ -129,9 +130,13 @@ func (b *Broker) openStorage() error {
 
 // lookBeforeTakingOver refuses directories of Kafka that cannot be served whole, before a byte of them changes.
 func (b *Broker) lookBeforeTakingOver() error {
-	a, err := inspect.Adopt(b.doors.disk, b.settings.dirs, b.config.NodeID)
+	a, err := inspect.Adopt(b.doors.disk, b.settings.allDirs(), b.config.NodeID)
 	if err != nil {
 		return err
+	}
+	if slices.Contains(b.settings.dirs, a.OnlyMetadata) {
+		return &inspect.Refusal{Dir: a.OnlyMetadata, Sentence: "was Kafka's metadata.log.dir and none of its log.dirs; " +
+			"name it in metadata.log.dir here too, or Kafka will not find the topics that are made in it"}
 	}
 	if a.FromKafka {
 		b.logger.Info("taking over what Kafka wrote", "cluster", a.ClusterID, "topics", a.Topics, "partitions", a.Partitions, "bytes", a.LogBytes,
@@ -262,6 +267,9 @@ func (b *Broker) registration(clusterID string) *wire.BrokerRegistrationRequest 
 		req.Rack = wire.SomeString(b.settings.broker.Rack)
 	}
 	for _, dir := range b.store.Directories() {
+		if dir.OnlyMetadata {
+			continue
+		}
 		req.LogDirs = append(req.LogDirs, wire.UUID(dir.ID))
 	}
 	return req
@@ -273,8 +281,8 @@ func (b *Broker) Addr() string { return b.addr }
 // AdminAddr is HOST:PORT of metrics, health and profiles; empty if Config.Admin was.
 func (b *Broker) AdminAddr() string { return b.adminAddr }
 
-// DataDirs are the directories that hold the data.
-func (b *Broker) DataDirs() []string { return b.settings.dirs }
+// DataDirs are the directories that hold the data, and the metadata log's if it has one of its own.
+func (b *Broker) DataDirs() []string { return b.settings.allDirs() }
 
 // ClusterID is the cluster's id, made when the data directory was first used.
 func (b *Broker) ClusterID() string { return b.store.ClusterID() }

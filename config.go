@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/ottla-io/ottla/internal/config"
@@ -45,7 +46,8 @@ func KnownSetting(name string) bool {
 type settings struct {
 	static        map[string]string
 	broker        config.BrokerConfig
-	dirs          []string
+	dirs          []string // log.dirs
+	metadataDir   string   // metadata.log.dir; "" is the first of dirs
 	inert         []config.Setting
 	listen        string
 	adHost        string // advertised host and port; "" and 0 where none is configured
@@ -94,7 +96,16 @@ func (c Config) resolve() (settings, error) {
 			s.dirs = []string{"ottla-data"}
 		}
 	}
+	s.metadataDir = s.broker.MetadataLogDir
 	return s, nil
+}
+
+// allDirs are the log directories, and the metadata log's if it has one of its own.
+func (s settings) allDirs() []string {
+	if s.metadataDir == "" || slices.Contains(s.dirs, s.metadataDir) {
+		return s.dirs
+	}
+	return append(slices.Clone(s.dirs), s.metadataDir)
 }
 
 func splitHostPort(address string) (host string, port int32, err error) {

@@ -18,7 +18,7 @@ import (
 )
 
 // metadataTopic is Kafka's, and metadataTopicID is the id that Kafka reserves for it.
-const metadataTopic = "__cluster_metadata"
+const metadataTopic = storage.MetadataTopic
 
 var metadataTopicID = ids.TopicID{15: 1}
 

@@ -249,11 +249,23 @@ func printAdoption(w io.Writer, dirs []string, a *inspect.Adoption) error {
 	if a.ScramUsers > 0 {
 		fmt.Fprintf(w, "%d users with SCRAM credentials: kept, but nobody is asked for them\n", a.ScramUsers)
 	}
-	_, err := fmt.Fprintf(w, "take over: ottla serve --node-id %d --data %s\n", a.NodeID, dirs[0])
-	if len(dirs) > 1 {
-		_, err = fmt.Fprintf(w, "  with --set log.dirs=%s instead of --data\n", strings.Join(dirs, ","))
-	}
+	_, err := fmt.Fprintln(w, "take over: ottla serve "+takeOverFlags(dirs, a))
 	return err
+}
+
+// takeOverFlags are the flags with which what was looked at is served.
+func takeOverFlags(dirs []string, a *inspect.Adoption) string {
+	logs := slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool { return dir == a.OnlyMetadata })
+	flags := fmt.Sprintf("--node-id %d", a.NodeID)
+	if len(logs) == 1 {
+		flags += " --data " + logs[0]
+	} else {
+		flags += " --set log.dirs=" + strings.Join(logs, ",")
+	}
+	if a.OnlyMetadata != "" {
+		flags += " --set metadata.log.dir=" + a.OnlyMetadata
+	}
+	return flags
 }
 
 // explainPath says what to do about a path that is not there.

@@ -7,6 +7,8 @@ var brokerSettings = []Setting{
 	{Name: "node.id", Type: Int, Default: "1", Check: atLeast(0), Doc: "Number of this node in its cluster."},
 	{Name: "broker.rack", Type: String, Null: true, Doc: "Rack, zone or data centre of this node: replicas of a partition are spread over racks."},
 	{Name: "log.dirs", Type: List, Null: true, Check: notEmpty("log.dirs"), Doc: "Directories that hold the partitions' logs, comma-separated."},
+	{Name: "metadata.log.dir", Type: String, Null: true,
+		Doc: "Directory of the cluster's metadata log. One that is not among log.dirs holds nothing else. Unset: the first of log.dirs."},
 
 	// Listening.
 	{Name: "listeners", Type: List, Default: "PLAINTEXT://127.0.0.1:9092", Check: notEmpty("listeners"),

@@ -97,6 +97,7 @@ type BrokerConfig struct {
 	NodeID              int32
 	Rack                string // "" is none
 	LogDirs             []string
+	MetadataLogDir      string // "": the first of LogDirs
 	Listeners           []string
 	AdvertisedListeners []string // nil: the address at which the client reached us
 
@@ -137,6 +138,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 	topic := (&Layers{DynamicBroker: l.DynamicBroker, DynamicDefaultBroker: l.DynamicDefaultBroker, Static: l.Static}).TopicConfig()
 	return BrokerConfig{
 		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.value(Broker, "log.dirs").List,
+		MetadataLogDir: l.value(Broker, "metadata.log.dir").Text,
 		Listeners: l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
 		RequestMaxBytes: int32(number("socket.request.max.bytes")), MaxConnections: int(number("max.connections")),
 		MaxConnectionsPerIP: int(number("max.connections.per.ip")), ConnectionMaxIdleMs: number("connections.max.idle.ms"),

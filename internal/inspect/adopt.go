@@ -31,7 +31,9 @@ type Adoption struct {
 	Strays     []string `json:",omitempty"` // partition directories that the metadata does not know: they are set aside
 	Empty      []string `json:",omitempty"` // partitions of the metadata without a directory: they begin empty
 	Futures    []string `json:",omitempty"` // copies that Kafka was making in another directory: they are left alone
-	ScramUsers int      // whose credentials are kept, and mean nothing here
+	// OnlyMetadata is the directory that was Kafka's metadata.log.dir and none of its log.dirs, if it had one.
+	OnlyMetadata string `json:",omitempty"`
+	ScramUsers   int    // whose credentials are kept, and mean nothing here
 	// UncleanStop tells that Kafka was killed: its logs are recovered, as Kafka would.
 	UncleanStop bool
 }
@@ -47,7 +49,7 @@ func (r *Refusal) Error() string { return fmt.Sprintf("data directory %s: %s", r
 // Where Kafka was the last to serve, it reads the metadata log whole, and the beginning of every segment. Where it was Ottla, it
 // only lists the directories: Kafka's quorum-state names an older epoch than the metadata log then, or is not there.
 func Adopt(fsys vfs.FS, dirs []string, nodeID int32) (*Adoption, error) {
-	a := &adopter{fsys: fsys, node: ids.BrokerID(nodeID), found: make(map[ids.TopicPartition]string)}
+	a := &adopter{fsys: fsys, node: ids.BrokerID(nodeID), directories: make(map[string]ids.DirectoryID), found: make(map[ids.TopicPartition]string)}
 	defer a.unlock()
 	for _, dir := range dirs {
 		if err := a.directory(dir); err != nil {
@@ -58,7 +60,7 @@ func Adopt(fsys vfs.FS, dirs []string, nodeID int32) (*Adoption, error) {
 	if a.metadataDir == "" && !a.unreadable {
 		for _, tp := range a.sorted() {
 			return nil, &Refusal{path.Dir(a.found[tp]), fmt.Sprintf("has partitions (%s) but no %s-0, so its cluster's controllers are other nodes; Ottla takes over nodes "+
-				"that are broker and controller in one: move the data with a mirror instead, or name metadata.log.dir among log.dirs if it is that", tp, metadataTopic)}
+				"that are broker and controller in one: move the data with a mirror instead, or name its metadata.log.dir too", tp, metadataTopic)}
 		}
 	}
 	if a.metadataDir == "" {
@@ -83,7 +85,7 @@ type adopter struct {
 	fsys        vfs.FS
 	node        ids.BrokerID
 	locks       []io.Closer
-	directories []ids.DirectoryID
+	directories map[string]ids.DirectoryID    // by path
 	found       map[ids.TopicPartition]string // the partitions' directories, without the metadata's
 	metadataDir string
 	unreadable  bool // some directory
@@ -180,7 +182,7 @@ func (a *adopter) identity(dir string) error {
 		return &Refusal{dir, fmt.Sprintf("its meta.properties has no valid directory.id (%v); start Kafka 4.3.1 on it once, which adds one, or restore it from a backup", err)}
 	}
 	a.ClusterID = meta["cluster.id"]
-	a.directories = append(a.directories, ids.DirectoryID(id))
+	a.directories[dir] = ids.DirectoryID(id)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ func (a *adopter) metadata() error {
 		return &Refusal{path.Dir(a.metadataDir), sentence}
 	}
 	a.ScramUsers = len(state.scram)
+	a.OnlyMetadata = a.onlyMetadata(state.image)
 	a.compare(state.image)
 	return nil
 }
@@ -203,13 +205,23 @@ func (a *adopter) judgeTopics(s *clusterState) string {
 				continue
 			}
 			for _, id := range p.Directories {
-				if !reserved(id) && !slices.Contains(a.directories, id) {
+				if !reserved(id) && !slices.Contains(slices.Collect(maps.Values(a.directories)), id) {
 					return fmt.Sprintf("partition %s lies in a directory (id %s) that is not among the given ones; name all of Kafka's log.dirs in log.dirs", tp, ids.UUID(id))
 				}
 			}
 		}
 	}
 	return ""
+}
+
+// onlyMetadata is the metadata log's directory, if the broker's registration does not name it among log.dirs.
+func (a *adopter) onlyMetadata(image *metadata.Image) string {
+	dir := path.Dir(a.metadataDir)
+	b, ok := image.Broker(a.node)
+	if !ok || len(b.Directories) == 0 || slices.Contains(b.Directories, a.directories[dir]) {
+		return ""
+	}
+	return dir
 }
 
 // reserved tells the directory ids that name none: unassigned, lost, migrating, and those up to 100 that Kafka keeps.

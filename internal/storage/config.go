@@ -78,12 +78,18 @@ func (c LogConfig) withDefaults() LogConfig {
 // longestMs is about 278 years: Kafka's Long.MAX_VALUE means never, and would overflow when a clock is added to it.
 const longestMs = int64(1) << 43
 
+// MetadataTopic has one log, for which Config.MetadataDir is.
+const MetadataTopic = "__cluster_metadata"
+
 // Config is what a Store needs. Zero values of the numbers mean the default in the comment.
 type Config struct {
 	FS  vfs.FS
 	Env run.Env
 	// Dirs are the log directories (log.dirs), each made if absent; at least one.
 	Dirs []string
+	// MetadataDir (metadata.log.dir) is where the log of MetadataTopic is made. It may be one of Dirs; otherwise no other log is made
+	// in it. Empty is the first of Dirs.
+	MetadataDir string
 	// NodeID must be the one that the directories were first used with.
 	NodeID ids.BrokerID
 	// ClusterID must be the directories' own; empty accepts it, and makes one for new directories.

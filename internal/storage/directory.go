@@ -23,6 +23,8 @@ type directory struct {
 	lock    io.Closer
 	flusher *flusher
 	clean   bool // the last stop was a clean one
+	// onlyMetadata: for the log of MetadataTopic alone.
+	onlyMetadata bool
 
 	failed       atomic.Pointer[failure]
 	low          atomic.Bool  // below the reserve

@@ -49,6 +49,8 @@ type Directory struct {
 	Offline error // nil while it serves
 	// WasClean tells that the last process to use it stopped cleanly.
 	WasClean bool
+	// OnlyMetadata tells that it is for the log of MetadataTopic alone: Config.MetadataDir, and none of Config.Dirs.
+	OnlyMetadata bool
 }
 
 // Open locks the directories and reads what they say about themselves; logs are recovered by OpenLog. A *RefusedError says in one sentence why
@@ -77,9 +79,13 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func (s *Store) openDirs() error {
-	listings := make([][]vfs.Entry, len(s.cfg.Dirs))
-	for i, path := range s.cfg.Dirs {
-		d := &directory{store: s, path: path}
+	dirs := s.cfg.Dirs
+	if dir := s.cfg.MetadataDir; dir != "" && !slices.Contains(dirs, dir) {
+		dirs = append(slices.Clone(dirs), dir)
+	}
+	listings := make([][]vfs.Entry, len(dirs))
+	for i, path := range dirs {
+		d := &directory{store: s, path: path, onlyMetadata: i == len(s.cfg.Dirs)}
 		d.flusher = newFlusher(d, s.cfg.Env, time.Duration(s.cfg.FlushLingerMs)*time.Millisecond)
 		d.addJobs()
 		if err := makeDirDurably(s.cfg.FS, path); err != nil {
@@ -186,7 +192,7 @@ func (s *Store) ClusterID() string { return s.clusterID }
 func (s *Store) Directories() []Directory {
 	out := make([]Directory, len(s.dirs))
 	for i, d := range s.dirs {
-		out[i] = Directory{ID: d.id, Path: d.path, Offline: d.err(), WasClean: d.clean}
+		out[i] = Directory{ID: d.id, Path: d.path, Offline: d.err(), WasClean: d.clean, OnlyMetadata: d.onlyMetadata}
 	}
 	return out
 }
@@ -304,7 +310,7 @@ func (s *Store) openFound(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cf
 			return nil, err
 		}
 	}
-	dir, err := s.emptiest()
+	dir, err := s.place(tp)
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +340,16 @@ func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (b
 	return true, nil
 }
 
-// emptiest is the directory that holds the fewest logs.
+// place chooses the directory of a new log.
+func (s *Store) place(tp ids.TopicPartition) (*directory, error) {
+	if tp.Topic != MetadataTopic || s.cfg.MetadataDir == "" {
+		return s.emptiest()
+	}
+	d := s.dirs[slices.IndexFunc(s.dirs, func(d *directory) bool { return d.path == s.cfg.MetadataDir })]
+	return d, d.err()
+}
+
+// emptiest is the directory for all topics that holds the fewest logs.
 func (s *Store) emptiest() (*directory, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -347,6 +362,8 @@ func (s *Store) emptiest() (*directory, error) {
 	for _, d := range s.dirs {
 		if e := d.err(); e != nil {
 			err = e
+		} else if d.onlyMetadata {
+			continue
 		} else if best == nil || counts[d] < counts[best] {
 			best = d
 		}

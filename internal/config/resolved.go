@@ -139,7 +139,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 	return BrokerConfig{
 		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.value(Broker, "log.dirs").List,
 		MetadataLogDir: l.value(Broker, "metadata.log.dir").Text,
-		Listeners: l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
+		Listeners:      l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
 		RequestMaxBytes: int32(number("socket.request.max.bytes")), MaxConnections: int(number("max.connections")),
 		MaxConnectionsPerIP: int(number("max.connections.per.ip")), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
 		ConnectionMaxRequests: int(number("ottla.connection.max.requests")), ConnectionReplyBytes: int(number("ottla.connection.reply.bytes")),

@@ -90,8 +90,12 @@ func crashConfig(fs vfs.FS, env run.Env) storage.Config {
 }
 
 func (c *crashScript) fatalf(format string, args ...any) {
+	message := fmt.Sprintf("seed %d, point %d (%s) after %v: %s", c.seed, c.points, c.what, c.script, fmt.Sprintf(format, args...))
+	if c.busy {
+		panic(message) // some goroutine of the store is at the disk, and the others would wait for it for ever
+	}
 	c.t.Helper()
-	c.t.Fatalf("seed %d, point %d (%s) after %v: %s", c.seed, c.points, c.what, c.script, fmt.Sprintf(format, args...))
+	c.t.Fatal(message)
 }
 
 // run plays the script; each operation on the disk is a crash point.

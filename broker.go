@@ -170,7 +170,7 @@ func (b *Broker) openServer() error {
 	// The gate is empty until startController fills it; no request is read before Serve.
 	b.controller = &controllerGate{self: ids.BrokerID(b.config.NodeID)}
 	b.table = api.NewTable(api.Deps{
-		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Controller: b.controller,
+		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions, Controller: b.controller,
 		Cluster: b.cluster, Settings: b.apiSettings(),
 	})
 	b.server = server.New(server.Config{

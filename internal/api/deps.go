@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/metadata"
+	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -54,6 +55,14 @@ type Controller interface {
 	AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode))
 }
 
+// Logs is what an operator may ask of the logs here.
+type Logs interface {
+	// Directories are the data directories and the logs in each.
+	Directories() []replication.Directory
+	// Producers are the producers that the leader of a partition remembers, by id.
+	Producers(target *replication.Target) ([]producerstate.Producer, wire.ErrorCode)
+}
+
 // Cluster is the current state of the cluster as this broker knows it.
 type Cluster interface {
 	Image() *metadata.Image
@@ -64,6 +73,7 @@ type Deps struct {
 	Env        run.Env
 	Partitions Partitions
 	Offsets    Offsets
+	Logs       Logs
 	Controller Controller
 	Cluster    Cluster
 	Settings   Settings

@@ -39,7 +39,9 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 // TestApiVersionsRanges: exactly what is served, with Kafka 4.3.1's ranges, Produce from 0 (KAFKA-18659).
 func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
-	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4}, 32: {1, 4}, 33: {0, 2}, 37: {0, 3}, 44: {0, 1}, 46: {0, 0}, 60: {0, 2}, 75: {0, 0}}
+	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4},
+		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 55: {0, 2}, 60: {0, 2},
+		61: {0, 0}, 74: {0, 1}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
 		var resp wire.ApiVersionsResponse
 		g.do(wire.ApiVersionsKey, version, newApiVersions("ask", "1.0"), &resp)
@@ -129,6 +131,7 @@ func TestTruncatedRequests(t *testing.T) {
 		wire.DescribeClusterKey:         &wire.DescribeClusterRequest{EndpointType: 1}, wire.DescribeTopicPartitionsKey: &wire.DescribeTopicPartitionsRequest{},
 		wire.ListPartitionReassignmentsKey: &wire.ListPartitionReassignmentsRequest{}, wire.FindCoordinatorKey: &wire.FindCoordinatorRequest{Key: "g"},
 	}
+	addAdminRequests(requests)
 	for i := range g.table.entries {
 		entry := &g.table.entries[i]
 		req, ok := requests[entry.Key]

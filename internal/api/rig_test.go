@@ -22,6 +22,7 @@ func id(n byte) ids.TopicID { return ids.TopicID{n, 1} }
 
 // rig is a Table over fakes.
 type rig struct {
+	logs       fakeLogs
 	t          *testing.T
 	env        run.Env
 	partitions *fakePartitions
@@ -85,7 +86,7 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 	for _, f := range adjust {
 		f(&settings)
 	}
-	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Controller: g.controller, Cluster: g.cluster, Settings: settings})
+	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Controller: g.controller, Cluster: g.cluster, Settings: settings})
 	g.conn = g.newConn()
 	g.createTopic("a", id(1), 2)
 	g.createTopic("b", id(2), 1)

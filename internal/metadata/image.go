@@ -184,6 +184,18 @@ func (i *Image) Config(r ConfigResource) map[string]string {
 	return values
 }
 
+// Configured are the names of the resources of a type that have overrides, sorted.
+func (i *Image) Configured(resourceType int8) []string {
+	var names []string
+	for r := range i.configs.all() {
+		if r.Type == resourceType {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // TopicConfig are a topic's overrides. The map is shared: do not change it.
 func (i *Image) TopicConfig(topic string) map[string]string {
 	return i.Config(ConfigResource{ResourceTopic, topic})

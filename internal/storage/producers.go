@@ -28,6 +28,16 @@ func (p *producers) check(b record.Batch, nowMs int64) (producerstate.Verdict, e
 	return p.ensure().Check(b, !b.IsControl(), nowMs)
 }
 
+// Producers are the producers that the log remembers, by id.
+func (l *Log) Producers() []producerstate.Producer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.producers.state == nil {
+		return nil
+	}
+	return l.producers.state.Producers()
+}
+
 // noteProducer records an appended batch, and an aborted transaction in the segment's transaction index.
 func (l *Log) noteProducer(s *segment, b record.Batch) {
 	done, ended := l.producers.ensure().Update(b)

@@ -197,6 +197,9 @@ func (s *Store) Directories() []Directory {
 	return out
 }
 
+// Space is what the file system of a directory holds, and what is left of it for us, in bytes.
+func (s *Store) Space(dir string) (total, usable int64, err error) { return s.cfg.FS.Space(dir) }
+
 // Found lists the partitions that were on disk at start, or are open, sorted.
 func (s *Store) Found() []FoundLog {
 	s.mu.Lock()

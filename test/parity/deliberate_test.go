@@ -51,6 +51,9 @@ var deliberate = []difference{
 	{`^create-topics-configs/internal.segment.bytes`, `(?s)^.*$`, "{Topics:[\n  {Topic:\"configs-57\" ErrorCode:INVALID_CONFIG ErrorMessage:\"Invalid value 100 for configuration internal.segment.bytes: Value must be at least 1024\" Configs:[]}\n]}", "no segment holds so little; the setting is for tests of Kafka"},
 	{`^create-topics-configs/log.retention.ms`, `log.retention.ms"`, `log.retention.ms (did you mean local.retention.ms?)"`, "a hint"},
 
+	// Administration
+	{`^describe-quorum/metadata v2`, `Name:"CONTROLLER"`, `Name:"PLAINTEXT"`, "the controller has no listener of its own"},
+
 	// Produce
 	{`^produce-targets/partition twice`, `(\n    \{ErrorCode:NONE BaseOffset:7 LogStartOffset:0\})`, "${1}\n    {ErrorCode:NONE BaseOffset:8 LogStartOffset:0}", "no batch is dropped without a word"},
 	{`^produce-batches/null v[378]`, `^no answer$`, "{Topics:[\n  {Topic:\"batches\" Partitions:[\n    {ErrorCode:INVALID_RECORD BaseOffset:-1}\n  ]}\n]}", "Kafka fails inside"},

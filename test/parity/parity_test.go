@@ -25,7 +25,7 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, produceScenarios, fetchScenarios, offsetScenarios, wireScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, wireScenarios)
 
 func slicesOf(all ...[]scenario) []scenario {
 	var out []scenario

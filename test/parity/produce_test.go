@@ -325,6 +325,11 @@ func (s *session) newProducer() int64 {
 	return id
 }
 
+// produceAs writes one idempotent batch of two records.
+func (s *session) produceAs(topic string, partition int32, id int64, epoch int16, sequence int32) {
+	s.quiet(9, produceReq(-1, topic, [16]byte{}, partition, plain(s.beganMs, 2).idempotent(id, epoch, sequence).bytes()))
+}
+
 func produceIdempotent(s *session) {
 	topic := s.topic("exactly", 1)
 	s.newProducer() // the transcripts number producers from this one on

@@ -98,15 +98,22 @@ func (s *session) maskTimes(text string) string {
 
 // unordered are the lists whose order Kafka leaves to a hash table.
 var unordered = map[string]bool{
-	"DescribeConfigsResponseResourceConfig": true,
-	"CreateTopicsResponseTopic":             true,
-	"CreateTopicsResponseTopicConfig":       true,
-	"OffsetForLeaderEpochResponseTopic":     true,
-	"DeleteTopicsResponseTopic":             true,
-	"MetadataResponseTopic":                 true,
-	"MetadataResponseTopicPartition":        true,
-	"ApiVersionsResponseFinalizedFeature":   true,
-	"ApiVersionsResponseSupportedFeature":   true,
+	"DescribeConfigsResponseResourceConfig":                 true,
+	"DescribeLogDirsResponseDirTopic":                       true,
+	"DescribeLogDirsResponseDirTopicPartition":              true,
+	"DescribeProducersResponseTopic":                        true,
+	"DescribeProducersResponseTopicPartitionActiveProducer": true,
+	"ElectLeadersResponseTopic":                             true,
+	"ElectLeadersResponseTopicPartition":                    true,
+	"ListConfigResourcesResponseConfigResource":             true,
+	"CreateTopicsResponseTopic":                             true,
+	"CreateTopicsResponseTopicConfig":                       true,
+	"OffsetForLeaderEpochResponseTopic":                     true,
+	"DeleteTopicsResponseTopic":                             true,
+	"MetadataResponseTopic":                                 true,
+	"MetadataResponseTopicPartition":                        true,
+	"ApiVersionsResponseFinalizedFeature":                   true,
+	"ApiVersionsResponseSupportedFeature":                   true,
 }
 
 func (s *session) value(field string, v reflect.Value, indent string) string {
@@ -163,11 +170,18 @@ func (s *session) fields(v reflect.Value, indent string) string {
 	if key, ok := v.Interface().(kmsg.ApiVersionsResponseApiKey); ok && !served[key.ApiKey] {
 		return ""
 	}
+	if r, ok := v.Interface().(kmsg.ListConfigResourcesResponseConfigResource); ok && r.Type == 2 && r.Name != "listed" {
+		return "" // of another scenario
+	}
 	var parts []string
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
 		switch name {
 		case "Version", "ThrottleMillis", "UnknownTags":
+			continue
+		}
+		if v.Type().Name() == "DescribeQuorumResponseTopicPartition" && (name == "LeaderEpoch" || name == "HighWatermark") {
+			parts = append(parts, fmt.Sprintf("%s:≥0:%v", name, v.Field(i).Int() >= 0))
 			continue
 		}
 		if name == "ErrorCode" || !reflect.DeepEqual(v.Field(i).Interface(), fresh.Elem().Field(i).Interface()) {
@@ -178,7 +192,7 @@ func (s *session) fields(v reflect.Value, indent string) string {
 }
 
 // served are the APIs that Ottla has; ApiVersions' list is compared as far as they go.
-var served = map[int16]bool{10: true, 0: true, 1: true, 2: true, 3: true, 18: true, 19: true, 20: true, 22: true, 23: true, 32: true, 46: true, 60: true, 75: true}
+var served = map[int16]bool{29: true, 30: true, 31: true, 35: true, 43: true, 45: true, 55: true, 61: true, 74: true, 10: true, 0: true, 1: true, 2: true, 3: true, 18: true, 19: true, 20: true, 22: true, 23: true, 32: true, 46: true, 60: true, 75: true}
 
 // special renders what must not be compared as it is.
 func (s *session) special(field string, v reflect.Value) (string, bool) {
@@ -192,6 +206,9 @@ func (s *session) special(field string, v reflect.Value) (string, bool) {
 	case "SessionID":
 		return symbolic("session", &s.sessions, int32(v.Int())), true
 	case "Host", "Port":
+		if v.Kind() == reflect.Uint16 { // of a controller's listener, which has a port of its own in Kafka
+			return fmt.Sprintf(">0:%v", v.Uint() > 0), true
+		}
 		host, port, _ := net.SplitHostPort(s.addr)
 		if text := fmt.Sprint(v.Interface()); text == host || text == port {
 			return "ours", true
@@ -205,8 +222,16 @@ func (s *session) special(field string, v reflect.Value) (string, bool) {
 		}
 	case "FinalizedFeaturesEpoch":
 		return fmt.Sprintf("≥0:%v", v.Int() >= 0), true
-	case "LogAppendTime", "Timestamp":
+	case "LogAppendTime", "Timestamp", "LastTimestamp":
 		return s.time(v.Int()), true
+	case "LogDir", "Dir":
+		return "ours", true
+	case "TotalBytes", "UsableBytes":
+		return fmt.Sprintf(">0:%v", v.Int() > 0), true
+	case "LogEndOffset", "LastFetchTimestamp", "LastCaughtUpTimestamp":
+		return fmt.Sprintf("≥0:%v", v.Int() >= 0), true
+	case "ReplicaDirectoryID":
+		return fmt.Sprintf("some:%v", v.Interface() != [16]byte{}), true
 	case "Documentation":
 		if v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().String() != "" {
 			return "text", true

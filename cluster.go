@@ -60,6 +60,7 @@ func (c *cluster) follow(image *metadata.Image) {
 			c.logger.Error("a deleted topic's log could not be removed: it takes space until the next start", "topic", topic.Name, "topicId", topic.ID, "error", err)
 		}
 	}
+	c.openFound(image, delta.Created)
 	for _, topic := range delta.Created {
 		c.assign(image, topic, nil)
 	}
@@ -68,6 +69,20 @@ func (c *cluster) follow(image *metadata.Image) {
 	}
 	c.configure(image, delta)
 	c.image.Store(image)
+}
+
+// openFound opens the logs of topics that are on disk already, at a start, several at a time.
+func (c *cluster) openFound(image *metadata.Image, topics []*metadata.Topic) {
+	var wanted []storage.Wanted
+	for _, topic := range topics {
+		settings := c.topicSettings(image, topic.Name)
+		for n := range topic.Partitions {
+			if slices.Contains(topic.Partitions[n].Replicas, c.self) {
+				wanted = append(wanted, storage.Wanted{Topic: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, ID: topic.ID, Config: settings.Log})
+			}
+		}
+	}
+	c.store.OpenFound(wanted)
 }
 
 // assign hands over the partitions of a topic that have a replica here: those numbered, or all if numbers is nil.

@@ -185,11 +185,15 @@ func (r *recovery) loadSnapshot(at ids.Offset) (*producerstate.State, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // a damaged snapshot costs time, nothing else
 	}
-	if r.scanned && at >= r.point {
+	switch {
+	case !r.scanned || at < r.point:
+	case l.LogEnd() > r.point:
 		r.changed = true
 		if err := l.dir.flusher.syncOne(&syncItem{path: path}); err != nil {
 			return nil, r.failed(err)
 		}
+	default: // the log was at rest, and starting with it must cost no sync: the next round does it
+		l.newSnapshots = append(l.newSnapshots, at)
 	}
 	return state, nil
 }

@@ -119,6 +119,8 @@ func (s *Store) openDirs() error {
 
 // findLogs notes the partitions of one directory.
 func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
+	var found []*foundLog
+	var names []string
 	for _, e := range entries {
 		tp, ok := parsePartitionDir(e.Name)
 		if !ok || !e.IsDir {
@@ -128,14 +130,18 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 			return &RefusedError{d.path, fmt.Sprintf("and %s both hold partition %s; move one of the two away", other.dir.path, tp), nil}
 		}
 		f := &foundLog{dir: d}
+		s.found[tp] = f
+		found, names = append(found, f), append(names, e.Name)
+	}
+	parallel(s.env(), len(found), func(i int) {
+		f := found[i]
 		var err error
-		if f.id, err = readPartitionMetadata(s.cfg.FS, d.path+"/"+e.Name+"/"+partitionMetadataFile); err == nil {
+		if f.id, err = readPartitionMetadata(s.cfg.FS, d.path+"/"+names[i]+"/"+partitionMetadataFile); err == nil {
 			f.known = true
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			s.problem("read the topic id of "+tp.String(), err)
+			s.problem("read the topic id of "+names[i], err)
 		}
-		s.found[tp] = f
-	}
+	})
 	return nil
 }
 

@@ -87,6 +87,9 @@ func run() error {
 	if err := printStart(o, root); err != nil {
 		return err
 	}
+	if err := printPartitions(o, root); err != nil {
+		return err
+	}
 	for _, r := range rows(o) {
 		if !o.wants(r.name) {
 			continue

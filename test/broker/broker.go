@@ -354,22 +354,31 @@ func StartTimed(cfg Config, ready func(addr string) bool) (*Broker, time.Duratio
 		}
 	}
 	b := &Broker{cfg: cfg, port: port}
+	took, err := b.RestartTimed(ready)
+	if err != nil {
+		return nil, 0, err
+	}
+	return b, took, nil
+}
+
+// RestartTimed starts the process again over the same directory and port, and tells how long it took until ready said yes.
+func (b *Broker) RestartTimed(ready func(addr string) bool) (time.Duration, error) {
 	begin := time.Now()
 	if err := b.spawn(); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	for !ready(b.Addr()) {
 		select {
 		case <-b.exited:
-			return nil, 0, fmt.Errorf("broker exited before it was ready: %v\n%s", b.status, tail(b.Output()))
+			return 0, fmt.Errorf("broker exited before it was ready: %v\n%s", b.status, tail(b.Output()))
 		case <-time.After(time.Millisecond):
 		}
 		if time.Since(begin) > time.Minute {
 			b.Kill()
-			return nil, 0, fmt.Errorf("broker not ready after a minute\n%s", tail(b.Output()))
+			return 0, fmt.Errorf("broker not ready after a minute\n%s", tail(b.Output()))
 		}
 	}
-	return b, time.Since(begin), nil
+	return time.Since(begin), nil
 }
 
 // removeStale removes the binaries of test processes that are no more.

@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"sync/atomic"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/run"
+)
+
+// startWorkers bounds the goroutines that open logs at the same time: enough for a disk to have something to choose from.
+const startWorkers = 16
+
+// parallel calls fn for 0 to n-1 on a few goroutines, the caller's among them, and returns when all are done.
+func parallel(env run.Env, n int, fn func(i int)) {
+	workers := min(n, startWorkers)
+	if workers <= 1 {
+		for i := range n {
+			fn(i)
+		}
+		return
+	}
+	var next, left atomic.Int32
+	left.Store(int32(workers))
+	done := env.NewSignal()
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			fn(i)
+		}
+		if left.Add(-1) == 0 {
+			done.Set()
+		}
+	}
+	for range workers - 1 {
+		env.Go("storage start", work)
+	}
+	work()
+	done.Wait()
+}
+
+// Wanted is a log that will be opened.
+type Wanted struct {
+	Topic  ids.TopicPartition
+	ID     ids.TopicID
+	Config LogConfig
+}
+
+// OpenFound opens those of the logs that were found on disk, several at a time, so that OpenLog has them at hand. What cannot be opened is left to
+// OpenLog, which says why.
+func (s *Store) OpenFound(logs []Wanted) {
+	found := make([]Wanted, 0, len(logs))
+	s.mu.Lock()
+	for _, w := range logs {
+		if s.found[w.Topic] != nil {
+			found = append(found, w)
+		}
+	}
+	s.mu.Unlock()
+	parallel(s.env(), len(found), func(i int) {
+		_, _ = s.OpenLog(found[i].Topic, found[i].ID, found[i].Config) //nolint:errcheck // see above
+	})
+}

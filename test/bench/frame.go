@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // The load's own client: Produce v9 frames, built once and sent again with only the correlation id changed, so that the generator costs next
@@ -83,6 +88,40 @@ func newBatch(n, size, maxBytes int) (batch []byte, records int) {
 	binary.BigEndian.PutUint32(b[57:], uint32(records))
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return b, records
+}
+
+// compressed is the same batch with its records compressed; its payload counts as before.
+func compressed(batch []byte, codec string) ([]byte, error) {
+	var body bytes.Buffer
+	records, attribute := batch[61:], byte(0)
+	switch codec {
+	case "snappy": // as librdkafka and Go clients write it: one raw block
+		attribute = 2
+		body.Write(s2.EncodeSnappy(nil, records))
+	case "lz4":
+		attribute = 3
+		w := lz4.NewWriter(&body)
+		if _, err := w.Write(records); err != nil {
+			return nil, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+	case "zstd":
+		attribute = 4
+		w, err := zstd.NewWriter(nil)
+		if err != nil {
+			return nil, err
+		}
+		body.Write(w.EncodeAll(records, nil))
+	default:
+		return nil, fmt.Errorf("codec %q", codec)
+	}
+	b := append(bytes.Clone(batch[:61]), body.Bytes()...)
+	b[22] = attribute
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return b, nil
 }
 
 // checkResponse looks at a response without its length prefix.

@@ -94,7 +94,7 @@ func pipelined(addr string, requests []*request, inFlight int, payload int64, li
 
 // roundTrips runs connections producers, each with one request in flight, for the given time. With perSecond > 0 each producer sends at its
 // share of that rate and latency counts from the intended time; otherwise back to back.
-func roundTrips(addr string, make func(producer int) *request, connections, perSecond int, limit time.Duration) (load, error) {
+func roundTrips(addr string, of func(producer int) *request, connections, perSecond int, limit time.Duration) (load, error) {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -107,7 +107,7 @@ func roundTrips(addr string, make func(producer int) *request, connections, perS
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			part, err := roundTripsOf(addr, make(producer), gate, &stop, perSecond/connections, limit)
+			part, err := roundTripsOf(addr, of(producer), gate, &stop, perSecond/connections, limit)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && first == nil {
@@ -189,16 +189,16 @@ func waitUntil(t time.Time) {
 }
 
 // rdkafkaPerformance lets librdkafka's own load generator write that much payload; its time is the whole process's.
-func rdkafkaPerformance(addr, topic, acks string, payload int64) (load, error) {
+func rdkafkaPerformance(addr, topic, acks string, size, batch int, payload int64) (load, error) {
 	if acks == "all" {
 		acks = "-1"
 	}
-	n := payload / 1024
+	n := payload / int64(size)
 	start := time.Now()
-	out, err := exec.Command(filepath.Join(broker.Cache(), "rdkafka_performance"), "-P", "-t", topic, "-s", "1024", "-c", fmt.Sprint(n), "-a", acks, "-b", addr, "-q",
-		"-X", "batch.size=1000000", "-X", "linger.ms=5", "-X", "max.in.flight=5", "-X", "batch.num.messages=1000000").CombinedOutput()
+	out, err := exec.Command(filepath.Join(broker.Cache(), "rdkafka_performance"), "-P", "-t", topic, "-s", fmt.Sprint(size), "-c", fmt.Sprint(n), "-a", acks, "-b", addr, "-q",
+		"-X", fmt.Sprintf("batch.size=%d", batch), "-X", "linger.ms=5", "-X", "max.in.flight=5", "-X", "batch.num.messages=1000000").CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("rdkafka_performance: %w\n%s", err, out)
 	}
-	return load{requests: n, payload: n * 1024, wall: time.Since(start)}, nil
+	return load{requests: n, payload: n * int64(size), wall: time.Since(start)}, nil
 }

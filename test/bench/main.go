@@ -1,15 +1,16 @@
-// Command bench measures the broker under test beside the limit program (and, with -kafka, Apache Kafka 4.3.1) on this machine: rows B1, B3, B4
-// and B9 of the benchmark plan, the empty start, the idle process and the size of the binary. It prints figures and ratios; it judges nothing
-// and fails only when something does not work.
+// Command bench measures the broker under test beside the limit program (and, with -kafka, Apache Kafka 4.3.1) on this machine: rows B1 to B9 and
+// B13 of the benchmark plan, the empty start, the idle process, the size of the binary, and with -growth how cost grows. It prints figures and ratios;
+// it judges nothing and fails only when something does not work.
 //
-//	go run ./bench -short             the form of CI: no JVM, under three minutes
-//	go run ./bench -kafka -rounds 5   the whole, with Kafka as a third leg
+//	go run ./bench -short                                       the form of CI: no JVM, about three minutes
+//	go run ./bench -kafka -growth -loop -out ../docs/bench      the whole, with Kafka as a third leg, as docs/performance.md shows it
 //
-// Rounds alternate between the systems; a cell is the median with (minimum–maximum), a ratio the median of the per-round ratios. CPU, faults and
-// calls are the broker's alone, from /proc, between the first request and the last answer.
+// Rounds alternate between the systems; a cell is the median with (minimum–maximum), a ratio the median of the per-round ratios. CPU, faults,
+// calls and context switches are the broker's alone, from /proc, between the first request and the last answer; allocations are from its metrics.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,6 +37,8 @@ func main() {
 
 type options struct {
 	short, kafka, ottla bool
+	growth, loop        bool
+	out                 string
 	rounds              int
 	rows                string
 	payload             int64
@@ -49,6 +52,9 @@ func run() error {
 	flag.BoolVar(&o.ottla, "ottla", true, "measure Ottla")
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each row (3 with -short, else 5)")
 	flag.StringVar(&o.rows, "rows", "", "only rows whose name begins with one of these, separated by commas")
+	flag.BoolVar(&o.growth, "growth", false, "measure how cost grows with partitions and connections too")
+	flag.BoolVar(&o.loop, "loop", false, "put the data on a loop-mounted ext4 file system of its own (needs root and 24 GB)")
+	flag.StringVar(&o.out, "out", "", "a directory for results.json, results.md and drawings")
 	dir := flag.String("dir", "", "where the data directories go (a directory on a real disk; default the system's)")
 	flag.Parse()
 	o.payload, o.each = 4<<30, 8*time.Second
@@ -66,6 +72,14 @@ func run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(root) }()
+	if o.loop {
+		unmount, err := mountLoop(root)
+		if err != nil {
+			return err
+		}
+		defer unmount()
+		root = filepath.Join(root, "disk")
+	}
 
 	systems := []system{}
 	if o.ottla {
@@ -80,36 +94,69 @@ func run() error {
 			s.close()
 		}
 	}()
-	if err := printMachine(o); err != nil {
+	begun := time.Now()
+	r := &report{Begun: begun.Format(time.DateOnly), Rounds: o.rounds}
+	if r.Machine, err = describeMachine(o); err != nil {
 		return err
 	}
-	begun := time.Now()
-	if err := printStart(o, root); err != nil {
+	if err := measureStart(o, root, r); err != nil {
+		return err
+	}
+	if err := measureConnections(o, root, r); err != nil {
 		return err
 	}
 	if err := printPartitions(o, root); err != nil {
 		return err
 	}
-	for _, r := range rows(o) {
-		if !o.wants(r.name) {
+	for _, row := range rows(o) {
+		if !o.wants(row.name) {
 			continue
 		}
-		if err := measure(r, systems, o.rounds); err != nil {
-			return fmt.Errorf("%s (%s): %w", r.name, r.mode, err)
+		m, err := measure(row, systems, o.rounds)
+		if err != nil {
+			return fmt.Errorf("%s (%s): %w", row.name, row.mode, err)
 		}
+		m.print()
+		r.Rows = append(r.Rows, m)
 	}
 	fmt.Printf("\nmeasured in %.0f s\n", time.Since(begun).Seconds())
-	return nil
+	if o.out == "" {
+		return nil
+	}
+	return r.write(o.out)
+}
+
+// mountLoop gives the run an ext4 file system in a sparse file, at root/disk.
+func mountLoop(root string) (unmount func(), err error) {
+	image, at := filepath.Join(root, "disk.img"), filepath.Join(root, "disk")
+	f, err := os.Create(image)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(24<<30), f.Close(), os.Mkdir(at, 0o755)); err != nil {
+		return nil, err
+	}
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, at}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, out)
+		}
+	}
+	return func() {
+		if out, err := exec.Command("umount", "-l", at).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: umount: %v: %s\n", err, out)
+		}
+	}, nil
 }
 
 func (o options) wants(name string) bool {
 	return o.rows == "" || slices.ContainsFunc(strings.Split(o.rows, ","), func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-func printMachine(o options) error {
+// describeMachine tells what was measured on what, in one line, and prints it with how.
+func describeMachine(o options) (string, error) {
 	var u syscall.Utsname
 	if err := syscall.Uname(&u); err != nil {
-		return err
+		return "", err
 	}
 	text := func(c []int8) string {
 		var b strings.Builder
@@ -131,43 +178,57 @@ func printMachine(o options) error {
 		}
 	}
 	cores, _ := exec.Command("nproc").Output()
-	fmt.Printf("machine: %s × %s, Linux %s", strings.TrimSpace(string(cores)), cpu, text(u.Release[:]))
+	machine := fmt.Sprintf("%s × %s, Linux %s", strings.TrimSpace(string(cores)), cpu, text(u.Release[:]))
 	if o.ottla {
 		bin, err := broker.Binary()
 		if err != nil {
-			return err
+			return "", err
 		}
 		version, _ := exec.Command(bin, "version").Output()
 		info, err := os.Stat(bin)
 		if err != nil {
-			return err
+			return "", err
 		}
-		fmt.Printf("; ottla: %s; binary %.1f MB", strings.Join(strings.Fields(string(version)), " "), float64(info.Size())/1e6)
+		machine += fmt.Sprintf("; ottla: %s; binary %.1f MB", strings.Join(strings.Fields(string(version)), " "), float64(info.Size())/1e6)
 	}
 	if o.kafka {
 		jars, _ := filepath.Glob(filepath.Join(broker.Cache(), "kafka", "kafka_2.13-*.jar"))
 		for _, j := range jars {
-			fmt.Printf("; %s, 1 GB heap, warm", strings.TrimSuffix(filepath.Base(j), ".jar"))
+			machine += fmt.Sprintf("; %s, 1 GB heap, warmed up", strings.TrimSuffix(filepath.Base(j), ".jar"))
 		}
 	}
-	fmt.Printf("\nload: %d rounds, hand-framed Produce v9 from another process; limit: the same frames, receive + CRC32C + pwrite (+ group-commit fdatasync)\n", o.rounds)
+	if o.loop {
+		machine += "; ext4 on a loop device"
+	}
+	fmt.Println("machine: " + machine)
+	fmt.Printf("load: %d rounds, hand-framed Produce v9 and Fetch v11 from another process; limit: the same frames, receive + CRC32C + pwrite (+ group-commit fdatasync), and sendfile\n", o.rounds)
 	fmt.Println("modes: fsync = acks=all after fdatasync (Kafka: flush.messages=1); replicated = page cache (Kafka: default)")
-	return nil
+	return machine, nil
 }
 
-func printStart(o options, root string) error {
-	if !o.wants("start") {
-		return nil
-	}
-	kinds := []broker.Kind{}
+func (o options) kinds() (kinds []broker.Kind) {
 	if o.ottla {
 		kinds = append(kinds, broker.Ottla)
 	}
 	if o.kafka {
 		kinds = append(kinds, broker.Kafka)
 	}
+	return kinds
+}
+
+// note prints a line that belongs to no row, and keeps it for the report.
+func (r *report) note(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	fmt.Println("  " + line)
+	r.Notes = append(r.Notes, line)
+}
+
+func measureStart(o options, root string, r *report) error {
+	if !o.wants("start") {
+		return nil
+	}
 	fmt.Printf("\nempty start\n")
-	for _, kind := range kinds {
+	for _, kind := range o.kinds() {
 		var ready, rss []float64
 		for range o.rounds {
 			r, idle, err := startToReady(kind, root, time.Second)
@@ -176,7 +237,7 @@ func printStart(o options, root string) error {
 			}
 			ready, rss = append(ready, float64(r.Microseconds())/1000), append(rss, idle.rssMB)
 		}
-		fmt.Printf("  %-8s ready after %s ms, idle RSS %s MB\n", kind, spread(ready, "%.0f"), spread(rss, "%.1f"))
+		r.note("B12a, empty start: %s ready after %s ms, idle RSS %s MB", kind, spread(ready, "%.0f"), spread(rss, "%.1f"))
 	}
 	return nil
 }

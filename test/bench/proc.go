@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ type usage struct {
 	minFaults  int64
 	readCalls  int64 // read-like and write-like system calls, sockets included; waits, syncs and futexes are not among them
 	writeCalls int64
+	switches   int64 // context switches of all threads
+	allocs     int64 // heap objects that were allocated; of Ottla only
 	rssMB      float64
 	peakMB     float64
 }
@@ -33,12 +36,21 @@ func usageOf(pid int) (usage, error) {
 	u.minFaults = field(10)
 	u.cpu = time.Duration(field(14)+field(15)) * clockTick
 	u.readCalls, u.writeCalls = int64(lineValue(pid, "io", "syscr:")), int64(lineValue(pid, "io", "syscw:"))
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, task := range tasks {
+		u.switches += int64(valueIn(task, "voluntary_ctxt_switches:") + valueIn(task, "nonvoluntary_ctxt_switches:"))
+	}
 	u.rssMB, u.peakMB = lineValue(pid, "status", "VmRSS:")/1024, lineValue(pid, "status", "VmHWM:")/1024
 	return u, nil
 }
 
 func lineValue(pid int, file, key string) float64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	return valueIn(fmt.Sprintf("/proc/%d/%s", pid, file), key)
+}
+
+// valueIn is the number after a key at the begin of a line, 0 if there is none.
+func valueIn(path, key string) float64 {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}

@@ -3,18 +3,24 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // row is one workload in one durability mode.
 type row struct {
 	name, what, mode string
 	partitions       int
-	perGB            bool // judged by CPU per GB, otherwise by CPU per request
+	unit             string // what CPU is divided by: "GB", or "req", "record", "message"
 	latency          bool
 	brokersOnly      bool // its client speaks more of the protocol than the limit program does
-	run              func(addr, topic string) (load, error)
+	// curve names the growth curve of which the row is the point at x.
+	curve string
+	x     int
+	// prepare runs before the measurement, if set.
+	prepare func(addr, topic string) error
+	run     func(addr, topic string) (load, error)
 }
+
+func (r row) perGB() bool { return r.unit == "GB" }
 
 // bulkRequests are batches of 1 KiB records that just fit into Kafka's default message.max.bytes, one a partition.
 func bulkRequests(topic string, acks int16) []*request {
@@ -32,45 +38,169 @@ func smallRequests(topic string, acks int16) []*request {
 	return []*request{newRequest(topic, 0, acks, batch, 1, 1024)}
 }
 
-func rows(o options) []row {
-	bulk := func(mode string, acks int16) row {
-		return row{name: "B1", what: fmt.Sprintf("bulk: 1 MiB batches of 1 KiB records, 5 in flight, 6 partitions, acks=%d", acks), mode: mode, partitions: 6, perGB: true,
-			run: func(addr, topic string) (load, error) {
-				return pipelined(addr, bulkRequests(topic, acks), 5, o.payload, 0)
-			}}
+// batches are requests with batches of at most maxBytes, of records of a size, one for each partition; raw or compressed.
+func batches(topic string, acks int16, partitions, size, maxBytes int, codec string) []*request {
+	batch, records := newBatch(0, size, maxBytes)
+	if codec != "" {
+		var err error
+		if batch, err = compressed(batch, codec); err != nil {
+			panic(err) // of our own batch, by a codec that we name
+		}
 	}
-	trips := func(name, what, mode string, connections, perSecond int, latency bool) row {
-		return row{name: name, what: what, mode: mode, partitions: 1, latency: latency, run: func(addr, topic string) (load, error) {
-			return roundTrips(addr, func(int) *request { return smallRequests(topic, -1)[0] }, connections, perSecond, o.each)
-		}}
+	requests := make([]*request, partitions)
+	for p := range requests {
+		requests[p] = newRequest(topic, int32(p), acks, batch, records, size)
+	}
+	return requests
+}
+
+func rows(o options) []row {
+	all := append(produceRows(o), consumeRows(o)...)
+	if o.growth {
+		all = append(all, growthRows(o)...)
+	}
+	return all
+}
+
+// flood writes requests with five in flight until the payload is spent.
+func (o options) flood(name, what, mode string, requests func(topic string) []*request, partitions int, payload int64) row {
+	return row{name: name, what: what, mode: mode, partitions: partitions, unit: "GB", run: func(addr, topic string) (load, error) {
+		return pipelined(addr, requests(topic), 5, payload, 0)
+	}}
+}
+
+func (o options) trips(name, what, mode string, connections, perSecond int) row {
+	return row{name: name, what: what, mode: mode, partitions: 1, unit: "req", latency: true, run: func(addr, topic string) (load, error) {
+		return roundTrips(addr, func(int) *request { return smallRequests(topic, -1)[0] }, connections, perSecond, o.each)
+	}}
+}
+
+// acksOf is the acknowledgement that a row asks for in a mode: in fsync mode the durable one.
+func acksOf(mode string) int16 {
+	if mode == "fsync" {
+		return -1
+	}
+	return 1
+}
+
+func produceRows(o options) []row {
+	bulk := func(mode string, acks int16) row {
+		return o.flood("B1", fmt.Sprintf("bulk: 1 MiB batches of 1 KiB records, 5 in flight, 6 partitions, acks=%d", acks), mode,
+			func(topic string) []*request { return bulkRequests(topic, acks) }, 6, o.payload)
+	}
+	small := func(mode string, maxBytes int) row {
+		return o.flood("B2", fmt.Sprintf("small: %d KiB batches of 100-byte records, 5 in flight, 6 partitions, acks=%d", maxBytes>>10, acksOf(mode)), mode,
+			func(topic string) []*request { return batches(topic, acksOf(mode), 6, 100, maxBytes, "") }, 6, o.payload/4)
+	}
+	packed := func(mode, codec string) row {
+		batch, _ := newBatch(0, 1024, 128<<10) // half of it compresses away: about 64 KiB
+		return o.flood("B8", fmt.Sprintf("compressed: %s, %d KiB of 1 KiB records a batch, 5 in flight, 6 partitions, acks=-1; per GB before compression", codec, len(batch)>>10), mode,
+			func(topic string) []*request { return batches(topic, -1, 6, 1024, 128<<10, codec) }, 6, o.payload)
 	}
 	deep := func(mode string) row {
-		return row{name: "B3b", what: "one 1 KiB record a request, 1 connection × 64 in flight, acks=all", mode: mode, partitions: 1,
+		return row{name: "B3b", what: "one 1 KiB record a request, 1 connection × 64 in flight, acks=all", mode: mode, partitions: 1, unit: "req",
 			run: func(addr, topic string) (load, error) {
 				return pipelined(addr, smallRequests(topic, -1), 64, 0, o.each)
 			}}
 	}
 	all := []row{
 		bulk("replicated", 1), bulk("fsync", -1),
-		trips("B3a", "one 1 KiB record a request, 1 connection × 1 in flight, acks=all", "replicated", 1, 0, true),
+		small("replicated", 8<<10),
+		o.trips("B3a", "one 1 KiB record a request, 1 connection × 1 in flight, acks=all", "replicated", 1, 0),
 		deep("replicated"), deep("fsync"),
-		trips("B3c", "one 1 KiB record a request, 100 connections × 1 in flight, acks=all", "replicated", 100, 0, true),
-		trips("B4", "latency from the intended time, 1,000 a second, 1 in flight, acks=all", "replicated", 1, 1000, true),
-		trips("B4", "latency from the intended time, 200 a second, 1 in flight, acks=all", "fsync", 1, 200, true),
-		trips("B9", "durable: 1 producer, 1 in flight, acks=all", "fsync", 1, 0, true),
-		trips("B9", "durable: 16 producers, 1 in flight each, acks=all", "fsync", 16, 0, true),
-		trips("B9", "durable: 128 producers, 1 in flight each, acks=all", "fsync", 128, 0, true),
+		o.trips("B3c", "one 1 KiB record a request, 100 connections × 1 in flight, acks=all", "replicated", 100, 0),
+		o.trips("B4", "latency from the intended time, 1,000 a second, 1 in flight, acks=all", "replicated", 1, 1000),
+		o.trips("B4", "latency from the intended time, 200 a second, 1 in flight, acks=all", "fsync", 1, 200),
+		packed("replicated", "lz4"),
+		o.trips("B9", "durable: 1 producer, 1 in flight, acks=all", "fsync", 1, 0),
+		o.trips("B9", "durable: 16 producers, 1 in flight each, acks=all", "fsync", 16, 0),
+		o.trips("B9", "durable: 128 producers, 1 in flight each, acks=all", "fsync", 128, 0),
 	}
-	librdkafka := func(mode, acks string) row {
-		return row{name: "B1c", what: "the same by librdkafka's rdkafka_performance, acks=" + acks, mode: mode, partitions: 6, perGB: true, brokersOnly: true,
-			run: func(addr, topic string) (load, error) { return rdkafkaPerformance(addr, topic, acks, o.payload) }}
+	if o.short {
+		return all
 	}
-	if !o.short {
-		all = append(all, librdkafka("replicated", "1"), librdkafka("fsync", "all"), bulk("replicated", -1), bulk("fsync", 1),
-			trips("B3c", "one 1 KiB record a request, 100 connections × 1 in flight, acks=all", "fsync", 100, 0, true),
-			trips("B4", "latency from the intended time, 5,000 a second, 1 in flight, acks=all", "replicated", 1, 5000, true),
-			trips("B9", "not durable: 16 producers, 1 in flight each, acks=all", "replicated", 16, 0, true),
-			trips("B9", "not durable: 128 producers, 1 in flight each, acks=all", "replicated", 128, 0, true))
+	librdkafka := func(name, mode, what string, size, batch int, payload int64) row {
+		acks := "1"
+		if mode == "fsync" {
+			acks = "all"
+		}
+		return row{name: name, what: what + " by librdkafka's rdkafka_performance, acks=" + acks, mode: mode, partitions: 6, unit: "GB", brokersOnly: true,
+			run: func(addr, topic string) (load, error) {
+				return rdkafkaPerformance(addr, topic, acks, size, batch, payload)
+			}}
+	}
+	for _, mode := range []string{"replicated", "fsync"} {
+		all = append(all, librdkafka("B1c", mode, "bulk: 1 KiB records in batches of 1 MB", 1024, 1_000_000, o.payload),
+			librdkafka("B2c", mode, "small: 100-byte records in batches of 8 KiB", 100, 8192, o.payload/4),
+			packed(mode, "zstd"), packed(mode, "snappy"))
+	}
+	return append(all, packed("fsync", "lz4"), small("fsync", 8<<10), small("replicated", 16<<10), bulk("replicated", -1), bulk("fsync", 1),
+		o.trips("B3a", "one 1 KiB record a request, 1 connection × 1 in flight, acks=all", "fsync", 1, 0),
+		o.trips("B3c", "one 1 KiB record a request, 100 connections × 1 in flight, acks=all", "fsync", 100, 0),
+		o.trips("B4", "latency from the intended time, 100 a second, 1 in flight, acks=all", "replicated", 1, 100),
+		o.trips("B4", "latency from the intended time, 5,000 a second, 1 in flight, acks=all", "replicated", 1, 5000),
+		o.trips("B9", "not durable: 1 producer, 1 in flight, acks=all", "replicated", 1, 0),
+		o.trips("B9", "not durable: 16 producers, 1 in flight each, acks=all", "replicated", 16, 0),
+		o.trips("B9", "not durable: 128 producers, 1 in flight each, acks=all", "replicated", 128, 0))
+}
+
+func consumeRows(o options) []row {
+	latency := func(mode string, perSecond int) row {
+		return row{name: "B5", what: fmt.Sprintf("end to end: 1 producer, 1 consumer, 1 KiB, %d a second, from the intended time, acks=%d", perSecond, acksOf(mode)), mode: mode,
+			partitions: 1, unit: "message", latency: true, run: func(addr, topic string) (load, error) {
+				return endToEnd(addr, smallRequests(topic, acksOf(mode))[0], topic, perSecond, o.each)
+			}}
+	}
+	spread := func(mode string, consumers int) row {
+		return row{name: "B6", what: fmt.Sprintf("tail: 100 MB/s in 64 KiB batches to %d consumers; per GB delivered", consumers), mode: mode, partitions: 1, unit: "GB",
+			run: func(addr, topic string) (load, error) {
+				return fanOut(addr, topic, batches(topic, acksOf(mode), 1, 1024, 64<<10, ""), consumers, 100_000_000, o.each)
+			}}
+	}
+	warm := func(mode string, maxBytes int) row {
+		return row{name: "B7", what: fmt.Sprintf("catch-up: 6 partitions of 1 KiB records from the page cache, %d KiB of each a fetch", maxBytes>>10), mode: mode, partitions: 6, unit: "GB",
+			prepare: func(addr, topic string) error { return fill(addr, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload) },
+			run: func(addr, topic string) (load, error) {
+				return catchUp(addr, topic, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload, int32(maxBytes))
+			}}
+	}
+	cold := row{name: "B7c", what: "catch-up from the disk beside a producer of 1,000 records a second; latencies are the producer's", mode: "replicated", partitions: 7, unit: "GB", latency: true,
+		prepare: func(addr, topic string) error { return fill(addr, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload) },
+		run: func(addr, topic string) (load, error) {
+			batch, _ := newBatch(1, 1024, 0)
+			return coldCatchUp(addr, topic, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload, newRequest(topic, 6, -1, batch, 1, 1024), 1000)
+		}}
+	all := []row{latency("replicated", 1000), spread("replicated", 1), warm("replicated", 1<<20)}
+	if o.short {
+		return all
+	}
+	return append(all, latency("replicated", 20_000), latency("fsync", 200), latency("fsync", 1000), spread("replicated", 10), spread("fsync", 1), spread("fsync", 10),
+		warm("replicated", 64<<10), warm("fsync", 1<<20), cold)
+}
+
+// growthRows show how cost grows: the same work over more partitions, and over more connections.
+func growthRows(o options) (all []row) {
+	payload := o.payload / 2
+	for _, n := range []int{1, 10, 100, 1000} {
+		r := o.flood("G1", fmt.Sprintf("bulk over %d partitions: 64 KiB batches of 1 KiB records, 5 in flight, acks=1", n), "replicated",
+			func(topic string) []*request { return batches(topic, 1, n, 1024, 64<<10, "") }, n, payload)
+		r.curve, r.x = "produce: CPU per GB by partitions", n
+		all = append(all, r)
+	}
+	for _, n := range []int{1, 10, 100, 1000} {
+		all = append(all, row{name: "G2", what: fmt.Sprintf("catch-up over %d partitions, at most 1 MiB of each a fetch", n), mode: "replicated", partitions: n, unit: "GB",
+			curve: "consume: CPU per GB by partitions", x: n,
+			prepare: func(addr, topic string) error { return fill(addr, batches(topic, -1, n, 1024, 64<<10, ""), payload) },
+			run: func(addr, topic string) (load, error) {
+				return catchUp(addr, topic, batches(topic, -1, n, 1024, 64<<10, ""), payload, 1<<20)
+			}})
+	}
+	for _, mode := range []string{"replicated", "fsync"} {
+		for _, n := range []int{1, 10, 100, 1000} {
+			r := o.trips("G3", fmt.Sprintf("one 1 KiB record a request, %d connections × 1 in flight, acks=all", n), mode, n, 0)
+			r.curve, r.x = "produce: CPU per request by connections, "+mode, n
+			all = append(all, r)
+		}
 	}
 	return all
 }
@@ -100,10 +230,16 @@ func once(r row, s system) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
+	if r.prepare != nil {
+		if err := r.prepare(addr, topic); err != nil {
+			return sample{}, fmt.Errorf("prepare: %w", err)
+		}
+	}
 	before, err := usageOf(s.pid())
 	if err != nil {
 		return sample{}, err
 	}
+	before.allocs = s.allocated()
 	done, err := r.run(addr, topic)
 	if err != nil {
 		return sample{}, err
@@ -112,7 +248,9 @@ func once(r row, s system) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	slices.Sort(done.latencies)
+	after.allocs = s.allocated() - before.allocs
+	after.switches -= before.switches
+	done = sorted(done)
 	after.cpu -= before.cpu
 	after.minFaults -= before.minFaults
 	after.readCalls -= before.readCalls
@@ -120,7 +258,7 @@ func once(r row, s system) (sample, error) {
 	return sample{done, after}, nil
 }
 
-func measure(r row, systems []system, rounds int) error {
+func measure(r row, systems []system, rounds int) (measured, error) {
 	samples := make([][]sample, len(systems))
 	for range rounds {
 		for i, s := range systems {
@@ -129,7 +267,7 @@ func measure(r row, systems []system, rounds int) error {
 			}
 			one, err := once(r, s)
 			if err != nil {
-				return fmt.Errorf("%s: %w%s", s.name(), err, s.said())
+				return measured{}, fmt.Errorf("%s: %w%s", s.name(), err, s.said())
 			}
 			samples[i] = append(samples[i], one)
 		}
@@ -137,53 +275,18 @@ func measure(r row, systems []system, rounds int) error {
 	for _, s := range systems {
 		s.close() // its data directory too, before the next row
 	}
-	limit := slices.IndexFunc(systems, func(s system) bool { return s.name() == "limit" })
-	fmt.Printf("\n%s %s [%s]\n", r.name, r.what, r.mode)
+	m := measured{Name: r.name, What: r.what, Mode: r.mode, Unit: r.unit, Curve: r.curve, X: r.x}
 	for i, s := range systems {
-		if len(samples[i]) == 0 {
-			continue
+		if len(samples[i]) > 0 {
+			m.Systems = append(m.Systems, figuresOf(r, s.name(), samples[i]))
 		}
-		fmt.Printf("  %-6s %s\n", s.name(), describe(r, samples[i], samples[limit], i == limit))
 	}
-	return nil
+	return m, nil
 }
 
-func describe(r row, own, limit []sample, isLimit bool) string {
-	over := func(samples []sample, f func(sample) float64) []float64 {
-		values := make([]float64, len(samples))
-		for i, s := range samples {
-			values[i] = f(s)
-		}
-		return values
-	}
-	var b strings.Builder
-	cost := over(own, func(s sample) float64 { return s.cost(r.perGB) })
-	if r.perGB {
-		fmt.Fprintf(&b, "%s CPU-s/GB, %s MB/s", spread(cost, "%.2f"), spread(over(own, func(s sample) float64 { return float64(s.payload) / 1e6 / s.wall.Seconds() }), "%.0f"))
-	} else {
-		fmt.Fprintf(&b, "%s µs CPU/req, %s req/s", spread(cost, "%.1f"), spread(over(own, func(s sample) float64 { return float64(s.requests) / s.wall.Seconds() }), "%.0f"))
-	}
-	if r.latency {
-		for _, p := range []struct {
-			name string
-			at   float64
-		}{{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}} {
-			fmt.Fprintf(&b, ", %s %s", p.name, spread(over(own, func(s sample) float64 { return s.percentile(p.at) }), "%.0f"))
-		}
-		b.WriteString(" µs")
-	}
-	if !isLimit && len(limit) > 0 {
-		ratios, rates := make([]float64, len(own)), make([]float64, len(own))
-		for i := range own {
-			ratios[i] = own[i].cost(r.perGB) / limit[i].cost(r.perGB)
-			rates[i] = float64(own[i].payload) / own[i].wall.Seconds() / (float64(limit[i].payload) / limit[i].wall.Seconds())
-		}
-		fmt.Fprintf(&b, "; CPU %s × limit, rate %s × limit", spread(ratios, "%.2f"), spread(rates, "%.2f"))
-	}
-	last := own[len(own)-1]
-	fmt.Fprintf(&b, "; per req %.2f reads %.2f writes %.3f faults; RSS %.0f MB", float64(last.used.readCalls)/float64(last.requests), float64(last.used.writeCalls)/float64(last.requests),
-		float64(last.used.minFaults)/float64(last.requests), last.used.rssMB)
-	return b.String()
+func sorted(l load) load {
+	slices.Sort(l.latencies)
+	return l
 }
 
 // spread is the median with minimum and maximum.

@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +28,8 @@ type system interface {
 	fresh(mode string, partitions int) (addr, topic string, err error)
 	pid() int
 	said() string // what it printed, at the end
+	// allocated is how many objects its heap has given out, 0 if it does not tell.
+	allocated() int64
 	close()
 }
 
@@ -68,6 +74,34 @@ func (s *brokers) fresh(mode string, partitions int) (string, string, error) {
 	}
 	topic := fmt.Sprintf("bench%d", s.n)
 	return s.b.Addr(), topic, createTopic(s.b.Addr(), topic, partitions)
+}
+
+// allocated asks the metrics of Ottla's admin address.
+func (s *brokers) allocated() int64 {
+	if s.kind != broker.Ottla {
+		return 0
+	}
+	text, err := getAdmin(s.b, "/metrics")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "go_memstats_mallocs_total "); ok {
+			n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return int64(n)
+		}
+	}
+	return 0
+}
+
+func getAdmin(b *broker.Broker, path string) (string, error) {
+	resp, err := http.Get("http://" + b.AdminAddr() + path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
 }
 
 // warm gives the JVM 2 GB of large and 20,000 small requests that are not counted.
@@ -129,6 +163,8 @@ type limits struct {
 
 func (l *limits) name() string { return "limit" }
 func (l *limits) pid() int     { return l.cmd.Process.Pid }
+
+func (l *limits) allocated() int64 { return 0 }
 
 func (l *limits) said() string { return "" } // straight to standard error
 

@@ -107,6 +107,14 @@ func Start(cfg Config) (*Broker, error) {
 // Addr is the broker's HOST:PORT.
 func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
 
+// AdminAddr is the HOST:PORT of Ottla's metrics and profiles; with OTTLA_TEST_ADMIN set, that.
+func (b *Broker) AdminAddr() string {
+	if admin := os.Getenv("OTTLA_TEST_ADMIN"); admin != "" {
+		return admin
+	}
+	return fmt.Sprintf("127.0.0.1:%d", b.port+300)
+}
+
 // Dir is the data directory given at the start.
 func (b *Broker) Dir() string { return b.cfg.Dir }
 
@@ -207,12 +215,7 @@ func (b *Broker) command() (name string, args, env []string, err error) {
 	if err != nil {
 		return "", nil, nil, err
 	}
-	args = []string{"serve", "--data", b.cfg.Dir, "--listen", b.Addr()}
-	if admin := os.Getenv("OTTLA_TEST_ADMIN"); admin != "" {
-		args = append(args, "--admin", admin)
-	} else {
-		args = append(args, "--admin", fmt.Sprintf("127.0.0.1:%d", b.port+300))
-	}
+	args = []string{"serve", "--data", b.cfg.Dir, "--listen", b.Addr(), "--admin", b.AdminAddr()}
 	for _, k := range keys {
 		args = append(args, "--set", k+"="+b.cfg.Settings[k])
 	}

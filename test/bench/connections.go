@@ -1,0 +1,151 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ottla-io/ottla/test/broker"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// B13: what connections cost that do nothing, and what they cost those that do.
+
+// openConnections dials n connections, each of which has asked for ApiVersions and Metadata.
+func openConnections(addr string, n int) (conns []net.Conn, err error) {
+	versions, metadata := kmsg.NewPtrApiVersionsRequest(), kmsg.NewPtrMetadataRequest()
+	versions.Version, versions.ClientSoftwareName, versions.ClientSoftwareVersion = 3, "bench", "1"
+	metadata.Version, metadata.Topics = 9, []kmsg.MetadataRequestTopic{}
+	format := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))
+	frames := [][]byte{format.AppendRequest(nil, versions, 1), format.AppendRequest(nil, metadata, 2)}
+	conns = make([]net.Conn, n)
+	errs := make([]error, 16)
+	var wg sync.WaitGroup
+	for worker := range errs {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			var buf []byte
+			for i := worker; i < n; i += len(errs) {
+				conn, err := dial(addr)
+				if err == nil {
+					conns[i] = conn
+					for _, frame := range frames {
+						if _, err = conn.Write(frame); err == nil {
+							buf, err = readResponse(conn, buf)
+						}
+						if err != nil {
+							break
+						}
+					}
+				}
+				if err != nil {
+					errs[worker] = fmt.Errorf("connection %d: %w", i, err)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	return conns, errors.Join(errs...)
+}
+
+func closeConnections(conns []net.Conn) {
+	for _, c := range conns {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// collect makes a broker's heap give back what it can: two collections.
+func collect(b *broker.Broker, kind broker.Kind) error {
+	for range 2 {
+		if kind == broker.Kafka {
+			if out, err := exec.Command("jcmd", fmt.Sprint(b.PID()), "GC.run").CombinedOutput(); err != nil {
+				return fmt.Errorf("jcmd: %w: %s", err, out)
+			}
+			continue
+		}
+		if _, err := getAdmin(b, "/debug/pprof/heap?gc=1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func measureConnections(o options, root string, r *report) error {
+	if !o.wants("B13") {
+		return nil
+	}
+	n := 9_000 // the file limit here is 20,000, and accept needs room
+	if o.short {
+		n = 2_000
+	}
+	fmt.Printf("\nB13 connections that do nothing\n")
+	for _, kind := range o.kinds() {
+		if err := idleConnections(kind, root, n, r); err != nil {
+			return fmt.Errorf("B13: %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+func idleConnections(kind broker.Kind, root string, n int, r *report) error {
+	b, err := broker.Start(broker.Config{Kind: kind, Dir: filepath.Join(root, "connections-"+string(kind)), FullHeap: true, Settings: map[string]string{"ottla.durability": "replicated"}})
+	if err != nil {
+		return err
+	}
+	defer b.Kill()
+	if err := createTopic(b.Addr(), "busy", 1); err != nil {
+		return err
+	}
+	busy := func() (p99 float64, err error) {
+		done, err := roundTrips(b.Addr(), func(int) *request { return smallRequests("busy", -1)[0] }, 1, 1000, time.Second)
+		return sample{load: sorted(done)}.percentile(0.99), err
+	}
+	if _, err := busy(); err != nil { // warm
+		return err
+	}
+	alone, err := busy()
+	if err != nil {
+		return err
+	}
+	if err := collect(b, kind); err != nil {
+		return err
+	}
+	before, err := usageOf(b.PID())
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	conns, err := openConnections(b.Addr(), n)
+	defer closeConnections(conns)
+	if err != nil {
+		return err
+	}
+	opened := time.Since(begun)
+	if err := collect(b, kind); err != nil {
+		return err
+	}
+	after, err := usageOf(b.PID())
+	if err != nil {
+		return err
+	}
+	time.Sleep(2 * time.Second)
+	idle, err := usageOf(b.PID())
+	if err != nil {
+		return err
+	}
+	among, err := busy()
+	if err != nil {
+		return err
+	}
+	r.note("B13, %s: %d idle connections take %.1f KiB each (resident, after two collections), opened at %.0f a second; %.1f %% of a core while idle; a busy client's p99 is %.0f µs among them, %.0f µs alone",
+		kind, n, (after.rssMB-before.rssMB)*1024/float64(n), float64(n)/opened.Seconds(), 100*(idle.cpu-after.cpu).Seconds()/2, among, alone)
+	return nil
+}

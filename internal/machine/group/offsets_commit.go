@@ -1,0 +1,186 @@
+package group
+
+import (
+	"unicode/utf16"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/metadata"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+const (
+	commitOfModernGroups = 9  // OffsetCommit at which a missing group has its own code (KIP-848)
+	commitByTopicID      = 10 // and at which topics are named by id (KIP-848)
+)
+
+// OffsetCommit keeps how far a group has read. A group without members takes commits of anybody, with generation -1.
+func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.OffsetCommitRequest) ([]machine.Record, *wire.OffsetCommitResponse) {
+	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, len(req.Topics))}
+	var records []machine.Record
+	code, checked := wire.ErrorNone, false
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		answer := &resp.Topics[i]
+		answer.Name, answer.TopicId = asked.Name, asked.TopicId
+		answer.Partitions = make([]wire.OffsetCommitResponsePartition, len(asked.Partitions))
+		topic, unknown := m.committedTopic(client, asked)
+		for k := range asked.Partitions {
+			p := &asked.Partitions[k]
+			result := &answer.Partitions[k]
+			result.PartitionIndex = p.PartitionIndex
+			if topic == nil || p.PartitionIndex < 0 || int(p.PartitionIndex) >= len(topic.Partitions) {
+				result.ErrorCode = unknown
+				continue
+			}
+			if !checked { // as in Kafka, the group is asked only if there is something to commit
+				code, checked = m.mayCommit(at, client, req), true
+			}
+			switch {
+			case code != wire.ErrorNone:
+				result.ErrorCode = code
+			case tooLong(p.CommittedMetadata.Value, m.cfg.Settings().OffsetMetadataMaxBytes):
+				result.ErrorCode = wire.ErrorOffsetMetadataTooLarge
+			default:
+				records = append(records, offsetRecord(at, req, topic, p))
+			}
+		}
+	}
+	m.totals.Commits += len(records)
+	return records, resp
+}
+
+// committedTopic is the topic that a commit names, or the code for one that does not exist.
+func (m *Machine) committedTopic(client Client, asked *wire.OffsetCommitRequestTopic) (*metadata.Topic, wire.ErrorCode) {
+	if client.Version < commitByTopicID {
+		return m.topic(asked.Name), wire.ErrorUnknownTopicOrPartition
+	}
+	topic := m.topicByID(ids.TopicID(asked.TopicId))
+	if topic == nil {
+		return nil, wire.ErrorUnknownTopicID
+	}
+	return topic, wire.ErrorUnknownTopicOrPartition
+}
+
+// mayCommit tells whether the request is from somebody who may commit, and gives that member a new session.
+func (m *Machine) mayCommit(at machine.Moment, client Client, req *wire.OffsetCommitRequest) wire.ErrorCode {
+	g := m.groups[req.GroupId]
+	switch {
+	case g == nil && req.GenerationIdOrMemberEpoch < 0:
+		return wire.ErrorNone // the first commit makes the group
+	case g == nil && client.Version >= commitOfModernGroups:
+		return wire.ErrorGroupIDNotFound
+	case g == nil:
+		return wire.ErrorIllegalGeneration
+	}
+	return m.mayCommitClassic(at, g.classic, req)
+}
+
+func (m *Machine) mayCommitClassic(at machine.Moment, c *classic, req *wire.OffsetCommitRequest) wire.ErrorCode {
+	isEmpty := c == nil || c.state == empty
+	if isEmpty && req.GenerationIdOrMemberEpoch < 0 {
+		return wire.ErrorNone
+	}
+	if c == nil || req.GenerationIdOrMemberEpoch < 0 && req.MemberId == "" && !req.GroupInstanceId.Valid {
+		return wire.ErrorUnknownMemberID
+	}
+	one, code := c.find(req.MemberId, req.GroupInstanceId)
+	switch {
+	case code != wire.ErrorNone:
+		return code
+	case req.GenerationIdOrMemberEpoch != c.generation:
+		return wire.ErrorIllegalGeneration
+	case c.state == completingRebalance:
+		return wire.ErrorRebalanceInProgress // it has joined, so what it commits may belong to another member already
+	}
+	m.touch(at, c, one)
+	return wire.ErrorNone
+}
+
+// tooLong counts as Kafka does, in UTF-16.
+func tooLong(s string, limit int) bool {
+	return len(s) > limit && len(utf16.Encode([]rune(s))) > limit
+}
+
+func offsetRecord(at machine.Moment, req *wire.OffsetCommitRequest, topic *metadata.Topic, p *wire.OffsetCommitRequestPartition) machine.Record {
+	value := &wire.OffsetCommitValue{Offset: p.CommittedOffset, LeaderEpoch: p.CommittedLeaderEpoch, Metadata: p.CommittedMetadata.Value,
+		CommitTimestamp: at.NowMs, ExpireTimestamp: -1, TopicId: wire.UUID(topic.ID)}
+	version := int16(offsetVersion)
+	if req.RetentionTimeMs >= 0 {
+		value.ExpireTimestamp, version = at.NowMs+req.RetentionTimeMs, offsetWithDeadlineVersion
+	}
+	return encode(&wire.OffsetCommitRecordKey{Group: req.GroupId, Topic: topic.Name, Partition: p.PartitionIndex}, value, version)
+}
+
+func offsetTombstone(g *Group, topic string, partition int32) machine.Record {
+	return tombstone(&wire.OffsetCommitRecordKey{Group: g.id, Topic: topic, Partition: partition})
+}
+
+// OffsetDelete forgets offsets of topics that no member of the group reads.
+func (m *Machine) OffsetDelete(req *wire.OffsetDeleteRequest) ([]machine.Record, *wire.OffsetDeleteResponse) {
+	resp := new(wire.OffsetDeleteResponse)
+	g := m.groups[req.GroupId]
+	switch {
+	case g == nil:
+		resp.ErrorCode = wire.ErrorGroupIDNotFound
+		return nil, resp
+	case !g.isEmpty() && g.classic.protocolType != consumerProtocolType:
+		resp.ErrorCode = wire.ErrorNonEmptyGroup
+		return nil, resp
+	}
+	var records []machine.Record
+	resp.Topics = make([]wire.OffsetDeleteResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		asked, answer := &req.Topics[i], &resp.Topics[i]
+		answer.Name = asked.Name
+		answer.Partitions = make([]wire.OffsetDeleteResponsePartition, len(asked.Partitions))
+		topic, subscribed := m.topic(asked.Name), g.subscribes(asked.Name)
+		for k := range asked.Partitions {
+			index := asked.Partitions[k].PartitionIndex
+			result := &answer.Partitions[k]
+			result.PartitionIndex = index
+			switch _, there := g.offset(asked.Name, index); {
+			case topic == nil || index < 0 || int(index) >= len(topic.Partitions):
+				result.ErrorCode = wire.ErrorUnknownTopicOrPartition
+			case subscribed:
+				result.ErrorCode = wire.ErrorGroupSubscribedToTopic
+			case there:
+				records = append(records, offsetTombstone(g, asked.Name, index))
+			}
+		}
+	}
+	return records, resp
+}
+
+// TopicsDeleted forgets the offsets of topics that were deleted. Those of a new topic of the same name stay.
+func (m *Machine) TopicsDeleted(deleted map[string]ids.TopicID) []machine.Record {
+	return m.forgetOffsets(func(topic string, c Committed) bool {
+		id, gone := deleted[topic]
+		return gone && (c.Topic.IsZero() || c.Topic == id)
+	})
+}
+
+// ForgetMissingTopics forgets the offsets of topics that are not in the image any more, such as those that were deleted while
+// nobody led this partition. The caller knows that the image is at least as new as every commit.
+func (m *Machine) ForgetMissingTopics() []machine.Record {
+	return m.forgetOffsets(func(topic string, c Committed) bool {
+		now := m.topic(topic)
+		return now == nil || !c.of(now)
+	})
+}
+
+func (m *Machine) forgetOffsets(which func(topic string, c Committed) bool) (records []machine.Record) {
+	for _, g := range m.sorted() {
+		for _, topic := range g.topics() {
+			for _, partition := range g.partitions(topic) {
+				if which(topic, g.offsets[topic][partition]) {
+					records = append(records, offsetTombstone(g, topic, partition))
+				}
+			}
+		}
+	}
+	return records
+}
+
+// of tells whether the offset is one of this topic, and not of an earlier one of the same name.
+func (c Committed) of(topic *metadata.Topic) bool { return c.Topic.IsZero() || c.Topic == topic.ID }

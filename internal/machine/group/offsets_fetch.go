@@ -1,0 +1,75 @@
+package group
+
+import (
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+const fetchByTopicID = 10 // OffsetFetch at which topics are named by id (KIP-848)
+
+// OffsetFetch answers for one group of the request: offset -1, without an error, where nothing is committed. Topics that are
+// null are all that have offsets. requireStable is what the request says (KIP-447); nothing is unstable as long as there are
+// no transactions.
+func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup) wire.OffsetFetchResponseGroup {
+	answer := wire.OffsetFetchResponseGroup{GroupId: asked.GroupId, Topics: []wire.OffsetFetchResponseTopics{}}
+	g := m.groups[asked.GroupId]
+	if asked.Topics == nil {
+		if g != nil {
+			m.fetchAll(client, g, &answer)
+		}
+		return answer
+	}
+	answer.Topics = make([]wire.OffsetFetchResponseTopics, len(asked.Topics))
+	for i := range asked.Topics {
+		m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i])
+	}
+	return answer
+}
+
+func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics) {
+	answer.Name, answer.TopicId = asked.Name, asked.TopicId
+	answer.Partitions = make([]wire.OffsetFetchResponsePartitions, len(asked.PartitionIndexes))
+	topic := m.topic(asked.Name)
+	name := asked.Name
+	if client.Version >= fetchByTopicID {
+		if topic = m.topicByID(ids.TopicID(asked.TopicId)); topic != nil {
+			name = topic.Name
+		}
+	}
+	for k, index := range asked.PartitionIndexes {
+		p := &answer.Partitions[k]
+		*p = wire.OffsetFetchResponsePartitions{PartitionIndex: index, CommittedOffset: -1, CommittedLeaderEpoch: -1, Metadata: wire.SomeString("")}
+		if topic == nil && client.Version >= fetchByTopicID {
+			p.ErrorCode = wire.ErrorUnknownTopicID
+			continue
+		}
+		if g == nil {
+			continue
+		}
+		if c, ok := g.offset(name, index); ok && (topic == nil || c.of(topic)) {
+			p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = int64(c.Offset), int32(c.LeaderEpoch), wire.SomeString(c.Metadata)
+		}
+	}
+}
+
+func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResponseGroup) {
+	for _, name := range g.topics() {
+		asked := wire.OffsetFetchRequestTopics{Name: name}
+		topic := m.topic(name)
+		switch {
+		case topic != nil:
+			asked.TopicId = wire.UUID(topic.ID)
+		case client.Version >= fetchByTopicID:
+			continue // it has no id to be named by
+		}
+		for _, index := range g.partitions(name) {
+			if topic == nil || g.offsets[name][index].of(topic) {
+				asked.PartitionIndexes = append(asked.PartitionIndexes, index)
+			}
+		}
+		if len(asked.PartitionIndexes) > 0 {
+			answer.Topics = append(answer.Topics, wire.OffsetFetchResponseTopics{})
+			m.fetchTopic(client, g, &asked, &answer.Topics[len(answer.Topics)-1])
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package group
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// A record of __consumer_offsets:
+//
+//	key    int16 type | the key's layout at version 0
+//	value  int16 version | the value's layout; null is a tombstone
+
+// ErrCorrupt means that a record is not what the log of groups can hold.
+var ErrCorrupt = errors.New("corrupt record of __consumer_offsets")
+
+// Versions that Kafka 4.3.1 writes. A commit with a retention of its own (OffsetCommit 2-4) is the only one that can say so.
+const (
+	offsetVersion             = 4
+	offsetWithDeadlineVersion = 1
+	groupMetadataVersion      = 3
+)
+
+// encode makes a record; a nil value makes a tombstone.
+func encode(key, value wire.CoordinatorRecord, version int16) machine.Record {
+	r := machine.Record{Key: encodePart(key.CoordinatorKey(), key, 0)}
+	if value != nil {
+		r.Value = encodePart(version, value, version)
+	}
+	return r
+}
+
+func tombstone(key wire.CoordinatorRecord) machine.Record { return encode(key, nil, 0) }
+
+func encodePart(prefix int16, part wire.CoordinatorRecord, version int16) []byte {
+	encoder := wire.Encoder{Buf: binary.BigEndian.AppendUint16(nil, uint16(prefix))}
+	if err := part.Encode(&encoder, version); err != nil {
+		panic(fmt.Sprintf("group: encode %T: %v", part, err)) // requests' strings fit, and the version is ours
+	}
+	return encoder.Buf
+}
+
+// decodeKey reads a key; nil without an error is one of a type that we do not know. The result owns its memory.
+func decodeKey(data []byte) (wire.CoordinatorRecord, error) {
+	if len(data) < 2 {
+		return nil, fmt.Errorf("%w: key of %d bytes has no type", ErrCorrupt, len(data))
+	}
+	key := wire.NewConsumerOffsetsKey(int16(binary.BigEndian.Uint16(data)))
+	if key == nil {
+		return nil, nil
+	}
+	return key, decodePart(key, data[2:], 0)
+}
+
+// decodeValue reads a value, not null, of the type of the key. The result owns its memory.
+func decodeValue(value wire.CoordinatorRecord, data []byte) error {
+	if len(data) < 2 {
+		return fmt.Errorf("%w: value of %d bytes has no version", ErrCorrupt, len(data))
+	}
+	return decodePart(value, data[2:], int16(binary.BigEndian.Uint16(data)))
+}
+
+func decodePart(part wire.CoordinatorRecord, data []byte, version int16) error {
+	var decoder wire.Decoder
+	decoder.Reset(bytes.Clone(data))
+	if err := part.Decode(&decoder, version); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// applyRecord changes the durable half of one group. Types that we do not know are left alone, as Kafka's loader does.
+func (m *Machine) applyRecord(r *machine.Record) error {
+	key, err := decodeKey(r.Key)
+	if err != nil {
+		return fmt.Errorf("offset %d: %w", r.Offset, err)
+	}
+	switch key := key.(type) {
+	case *wire.LegacyOffsetCommitKey:
+		err = m.applyOffset(key.Group, key.Topic, key.Partition, r)
+	case *wire.OffsetCommitRecordKey:
+		err = m.applyOffset(key.Group, key.Topic, key.Partition, r)
+	case *wire.GroupMetadataKey:
+		err = m.applyGroupMetadata(key.Group, r)
+	}
+	if err != nil {
+		return fmt.Errorf("offset %d: %w", r.Offset, err)
+	}
+	return nil
+}
+
+func (m *Machine) applyOffset(group, topic string, partition int32, r *machine.Record) error {
+	if r.Value == nil {
+		if g := m.groups[group]; g != nil {
+			g.removeOffset(topic, partition)
+			m.forget(g)
+		}
+		return nil
+	}
+	// The two types of keys had their values' versions in common; a legacy one has what version 0 has.
+	var value wire.OffsetCommitValue
+	if err := decodeValue(&value, r.Value); err != nil {
+		return err
+	}
+	m.group(group).putOffset(topic, partition, Committed{
+		Offset: ids.Offset(value.Offset), LeaderEpoch: ids.LeaderEpoch(value.LeaderEpoch), Metadata: value.Metadata,
+		CommitMs: value.CommitTimestamp, ExpireMs: value.ExpireTimestamp, Topic: ids.TopicID(value.TopicId),
+	})
+	return nil
+}
+
+func (m *Machine) applyGroupMetadata(group string, r *machine.Record) error {
+	if r.Value == nil {
+		if g := m.groups[group]; g != nil {
+			g.stored = nil
+			m.forget(g)
+		}
+		return nil
+	}
+	var value wire.GroupMetadataValue
+	if err := decodeValue(&value, r.Value); err != nil {
+		return err
+	}
+	m.group(group).stored = bytes.Clone(r.Value)
+	return nil
+}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/replication"
@@ -63,6 +65,30 @@ type Logs interface {
 	Producers(target *replication.Target) ([]producerstate.Producer, wire.ErrorCode)
 }
 
+// Groups is what requests need of the coordinators of groups: one for each partition of __consumer_offsets that this broker leads.
+// All methods may be called from any goroutine and return at once.
+type Groups interface {
+	// Coordinator is the broker that coordinates a group. Its first call makes __consumer_offsets; until that is there, and while
+	// the group's partition has no leader, the answer is COORDINATOR_NOT_AVAILABLE.
+	Coordinator(group string) (ids.BrokerID, wire.ErrorCode)
+	// For is this broker's coordinator of a group; nil with NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS or
+	// COORDINATOR_NOT_AVAILABLE. Groups of one partition get one that compares equal.
+	For(group string) (GroupCoordinator, wire.ErrorCode)
+	// All are this broker's coordinators that are loaded, and code is COORDINATOR_LOAD_IN_PROGRESS if more are being loaded.
+	All() (loaded []GroupCoordinator, code wire.ErrorCode)
+}
+
+// GroupCoordinator runs the machine of one partition's groups: machine.Submit and machine.SubmitLater over its Runtime. Each done
+// is called exactly once, from any goroutine, also within the call; it must not block.
+type GroupCoordinator interface {
+	// Submit has decide look at the machine, or change it by the records that it returns; done follows when all that the
+	// machine held then is committed. With an error the command may or may not have happened.
+	Submit(decide func(m *group.Machine, at machine.Moment) []machine.Record, done func(error))
+	// SubmitLater is the same for commands whose answer waits for other members: done follows after answered was called, by
+	// decide or by what the machine does later, always on its goroutine and once.
+	SubmitLater(decide func(m *group.Machine, at machine.Moment, answered func()) []machine.Record, done func(error))
+}
+
 // Cluster is the current state of the cluster as this broker knows it.
 type Cluster interface {
 	Image() *metadata.Image
@@ -75,6 +101,7 @@ type Deps struct {
 	Offsets    Offsets
 	Logs       Logs
 	Controller Controller
+	Groups     Groups // nil until package ottla runs coordinators: no group has one then
 	Cluster    Cluster
 	Settings   Settings
 }

@@ -6,12 +6,12 @@ import (
 
 // FindCoordinator, key 10, versions 0-6. KIP-699 (several keys, v4), KIP-932 (share groups, v6).
 //
-// There is no coordinator of any kind yet. The API is served all the same because librdkafka takes it for the sign that a broker
-// knows lz4 (RD_KAFKA_FEATURE_LZ4), and would silently send uncompressed without it.
+// It must be served whatever there is to coordinate: librdkafka takes it for the sign that a broker knows lz4
+// (RD_KAFKA_FEATURE_LZ4), and would silently send uncompressed without it.
 //
 // Where we differ from Kafka 4.3.1, on purpose:
-//   - Until groups come, their coordinator is COORDINATOR_NOT_AVAILABLE: librdkafka looks for one even when partitions are
-//     assigned by hand, and must be able to go on. Transactions and share groups get final codes.
+//   - There are no transactions and share groups yet: their coordinators get final codes, and a sentence.
+//   - Versions 4+ get a sentence with each error, as the earlier ones do.
 
 // Coordinator types of FindCoordinator v1+.
 const (
@@ -29,27 +29,52 @@ func (t *Table) findCoordinator(r *Request) Outcome {
 	if err := decode(r, &d, &req); err != nil {
 		return hangup(r, err)
 	}
-	code, message := noCoordinator(req.KeyType, r.Version)
 	resp.Default()
+	v := t.view(r)
 	if r.Version < 4 {
-		resp.NodeId, resp.Port, resp.ErrorCode, resp.ErrorMessage = -1, -1, code, wire.SomeString(message)
+		found := t.coordinator(v, r.Version, req.KeyType, req.Key)
+		resp.NodeId, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = found.NodeId, found.Host, found.Port, found.ErrorCode, found.ErrorMessage
+		if found.ErrorCode == wire.ErrorNone {
+			resp.ErrorMessage = wire.SomeString(wire.ErrorNone.Name()) // Kafka's word
+		}
 		return reply(r, &resp)
 	}
 	for _, key := range req.CoordinatorKeys {
-		resp.Coordinators = append(resp.Coordinators, wire.FindCoordinatorResponseCoordinator{
-			Key: key, NodeId: -1, Port: -1, ErrorCode: code, ErrorMessage: wire.SomeString(message)})
+		resp.Coordinators = append(resp.Coordinators, t.coordinator(v, r.Version, req.KeyType, key))
 	}
 	return reply(r, &resp)
 }
 
-func noCoordinator(keyType int8, version int16) (wire.ErrorCode, string) {
-	switch {
-	case keyType == groupCoordinator:
-		return wire.ErrorCoordinatorNotAvailable, "this broker does not serve consumer groups yet: assign partitions instead of subscribing"
-	case keyType == transactionCoordinator:
-		return wire.ErrorTransactionalIDAuthorizationFailed, "this broker does not serve transactions yet: leave transactional.id out"
-	case keyType == shareCoordinator && version >= 6:
-		return wire.ErrorGroupAuthorizationFailed, "this broker does not serve share groups yet"
+// coordinator finds that of one key, and where the client reaches it.
+func (t *Table) coordinator(v view, version int16, kind int8, key string) wire.FindCoordinatorResponseCoordinator {
+	found := wire.FindCoordinatorResponseCoordinator{Key: key, NodeId: -1, Port: -1, ErrorMessage: wire.SomeString("")}
+	refuse := func(code wire.ErrorCode, message string) wire.FindCoordinatorResponseCoordinator {
+		found.ErrorCode, found.ErrorMessage = code, wire.SomeString(message)
+		return found
 	}
-	return wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message()
+	switch kind {
+	case groupCoordinator:
+	case transactionCoordinator:
+		return refuse(wire.ErrorTransactionalIDAuthorizationFailed, "this broker does not serve transactions yet: leave transactional.id out")
+	case shareCoordinator:
+		if version >= 6 {
+			return refuse(wire.ErrorGroupAuthorizationFailed, "this broker does not serve share groups yet")
+		}
+		fallthrough
+	default:
+		return refuse(wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message())
+	}
+	if t.deps.Groups == nil {
+		return refuse(wire.ErrorCoordinatorNotAvailable, "this broker does not serve consumer groups yet: assign partitions instead of subscribing")
+	}
+	id, code := t.deps.Groups.Coordinator(key)
+	if code != wire.ErrorNone {
+		return refuse(code, code.Message())
+	}
+	at, ok := v.reach(id)
+	if !ok {
+		return refuse(wire.ErrorCoordinatorNotAvailable, wire.ErrorCoordinatorNotAvailable.Message())
+	}
+	found.NodeId, found.Host, found.Port = int32(id), at.Host, at.Port
+	return found
 }

@@ -115,6 +115,17 @@ func (v view) alive(id ids.BrokerID) bool {
 	return ok && !b.Fenced
 }
 
+// reach is where a client of the connection's listener reaches a live broker.
+func (v view) reach(id ids.BrokerID) (Address, bool) {
+	if id == v.settings.NodeID {
+		return v.self(), true
+	}
+	if b, ok := v.image.Broker(id); ok && !b.Fenced {
+		return v.address(b)
+	}
+	return Address{}, false
+}
+
 // offline are those replicas whose broker cannot serve them.
 func (v view) offline(replicas []ids.BrokerID) []int32 {
 	down := []int32{}

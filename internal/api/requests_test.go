@@ -819,32 +819,6 @@ func TestDescribeConfigsLeavesOut(t *testing.T) {
 	}
 }
 
-// TestFindCoordinator: there is none; for groups the code lets librdkafka go on by assignment, the others are final.
-func TestFindCoordinator(t *testing.T) {
-	g := newRig(t, run.OS())
-	for version := int16(0); version <= 6; version++ {
-		for kind, want := range map[int8]wire.ErrorCode{0: 15, 1: 53, 2: 30, 3: 42} {
-			if version == 0 && kind != 0 {
-				continue // version 0 knows groups only
-			}
-			if kind == 2 && version < 6 {
-				want = wire.ErrorInvalidRequest
-			}
-			var resp wire.FindCoordinatorResponse
-			g.do(wire.FindCoordinatorKey, version, &wire.FindCoordinatorRequest{Key: "x", KeyType: kind, CoordinatorKeys: []string{"x", "y"}}, &resp)
-			if version < 4 {
-				resp.Coordinators = []wire.FindCoordinatorResponseCoordinator{{Key: "x", NodeId: resp.NodeId, Port: resp.Port, Host: resp.Host, ErrorCode: resp.ErrorCode},
-					{Key: "y", NodeId: -1, Port: -1, ErrorCode: want}}
-			}
-			for i, c := range resp.Coordinators {
-				if len(resp.Coordinators) != 2 || c.Key != []string{"x", "y"}[i] || c.ErrorCode != want || c.ErrorCode.Retriable() != (kind == 0) || c.NodeId != -1 || c.Port != -1 || c.Host != "" {
-					t.Errorf("version %d type %d: %+v", version, kind, c)
-				}
-			}
-		}
-	}
-}
-
 func TestTopicNames(t *testing.T) {
 	for name, ok := range map[string]bool{"a": true, "A.b_c-9": true, strings.Repeat("x", 249): true, "...": true,
 		"": false, ".": false, "..": false, "a b": false, "ä": false, "a/b": false, strings.Repeat("x", 250): false, "a\x00": false} {

@@ -165,6 +165,14 @@ func TestDocsSettings(t *testing.T) {
 			idleTopics += row("`"+s.Name+"`", strings.ToLower(s.Type.String()), defaultText(s), strings.Join(defaults, ", "), meaning(s))
 		}
 	}
+	groups := heading("Group setting", "Type", "Default", "Broker's default for all groups", "Meaning")
+	for _, s := range config.All(config.Group) {
+		text := meaning(s)
+		if !works(s) {
+			text = "Nothing reads it in this version."
+		}
+		groups += row("`"+s.Name+"`", strings.ToLower(s.Type.String()), defaultText(s), "`"+s.Synonyms[0].Name+"`", text)
+	}
 	brokers, idleBrokers := heading("Broker setting", "Type", "Default", "Meaning"), heading("Broker setting", "Why it does nothing")
 	for _, s := range config.All(config.Broker) {
 		switch {
@@ -181,6 +189,7 @@ func TestDocsSettings(t *testing.T) {
 	}
 	block(t, "docs/settings.md", "topic settings", topics)
 	block(t, "docs/settings.md", "topic settings without effect", idleTopics)
+	block(t, "docs/settings.md", "group settings", groups)
 	block(t, "docs/settings.md", "broker settings", brokers)
 	block(t, "docs/settings.md", "broker settings without effect", idleBrokers)
 }
@@ -214,13 +223,18 @@ func fieldsMoved(s config.Setting) []string {
 			}
 			before := config.Layers{Topic: map[string]string{"compression.type": codec}}
 			after := config.Layers{Topic: map[string]string{"compression.type": codec}}
-			if s.Scope == config.Topic {
+			switch s.Scope {
+			case config.Topic:
 				after.Topic[s.Name] = trial
-			} else {
+			case config.Group:
+				after.Group = map[string]string{s.Name: trial}
+			default:
 				after.Static = map[string]string{s.Name: trial}
 			}
 			moved = append(moved, differing(before.TopicConfig(), after.TopicConfig())...)
 			moved = append(moved, differing(before.BrokerConfig(), after.BrokerConfig())...)
+			moved = append(moved, differing(before.GroupBrokerConfig(), after.GroupBrokerConfig())...)
+			moved = append(moved, differing(before.GroupConfig(), after.GroupConfig())...)
 		}
 	}
 	return moved

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
@@ -154,7 +155,7 @@ func TestReassignments(t *testing.T) {
 func TestListConfigResources(t *testing.T) {
 	g := newRig(t, run.OS())
 	g.cluster.apply(t, brokerRecord(selfID+1, true),
-		&wire.ConfigRecord{ResourceType: resourceGroup, ResourceName: "g", Name: "consumer.session.timeout.ms", Value: wire.SomeString("1")},
+		&wire.ConfigRecord{ResourceType: metadata.ResourceGroup, ResourceName: "g", Name: "consumer.session.timeout.ms", Value: wire.SomeString("1")},
 		&wire.ConfigRecord{ResourceType: 2, ResourceName: "a", Name: "retention.ms", Value: wire.SomeString("1")})
 	var resp wire.ListConfigResourcesResponse
 	g.do(wire.ListConfigResourcesKey, 1, &wire.ListConfigResourcesRequest{}, &resp)

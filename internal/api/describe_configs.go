@@ -13,8 +13,9 @@ import (
 // DescribeConfigs, key 32, versions 1-4. KIP-226 (synonyms), KIP-569 (types and documentation, v3).
 //
 // Resources: topics; this broker; the default of all brokers (name ""), of which, as in Kafka, only what is set is listed.
-// This broker's loggers are none: it has no levels to set. Groups and client metrics (KIP-714) have, under any name, the defaults of
-// their settings, which describe_configs_defaults.go lists: nothing sets them yet. A resource type that does not exist makes the
+// This broker's loggers are none: it has no levels to set. Groups (KIP-848) have, under any name, what was set and the broker's
+// defaults. Client metrics (KIP-714), and share and streams groups, have the defaults of their settings, which
+// describe_configs_defaults.go lists: nothing sets them yet. A resource type that does not exist makes the
 // whole request an INVALID_REQUEST.
 //
 // Where we differ from Kafka 4.3.1, on purpose: a resource that is named twice is described once, and refused with INVALID_REQUEST
@@ -25,7 +26,6 @@ import (
 const (
 	resourceBrokerLogger  int8 = 8
 	resourceClientMetrics int8 = 16
-	resourceGroup         int8 = 32
 )
 
 // describedDefaults bounds how many groups and client metrics one request may describe: any name goes.
@@ -67,7 +67,7 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 
 func knownResource(kind int8) bool {
 	switch kind {
-	case metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, resourceGroup:
+	case metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, metadata.ResourceGroup:
 		return true
 	}
 	return false
@@ -116,8 +116,8 @@ func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribe
 		code, message = c.logger(resource.ResourceName)
 	case resourceClientMetrics:
 		entries, code, message = c.defaultsOf(clientMetricsDefaults, resource.ResourceName, "Client metrics subscription name must not be empty")
-	case resourceGroup:
-		entries, code, message = c.defaultsOf(groupDefaults, resource.ResourceName, "Group name must not be empty")
+	case metadata.ResourceGroup:
+		entries, code, message = c.group(resource.ResourceName)
 	}
 	if code != wire.ErrorNone {
 		return refusedConfigs(resource, code, message)
@@ -163,6 +163,17 @@ func (c *configDescriber) broker(name string) ([]config.Entry, wire.ErrorCode, s
 		return nil, code, message
 	}
 	return layers.DescribeAll(config.Broker), wire.ErrorNone, ""
+}
+
+// group describes the settings of consumer groups, and the defaults of share and streams groups.
+func (c *configDescriber) group(name string) ([]config.Entry, wire.ErrorCode, string) {
+	others, code, message := c.defaultsOf(groupDefaults, name, "Group name must not be empty")
+	if code != wire.ErrorNone {
+		return nil, code, message
+	}
+	layers := c.layers()
+	layers.Group = c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceGroup, Name: name})
+	return append(layers.DescribeAll(config.Group), others...), wire.ErrorNone, ""
 }
 
 func (c *configDescriber) logger(name string) (wire.ErrorCode, string) {

@@ -26,11 +26,8 @@ var clientMetricsDefaults = []defaultRow{
 	{"metrics", config.List, "", "", "Prefixes of the names of the metrics that clients shall push. Empty subscribes none."},
 }
 
-// groupDefaults are those of a consumer, share or streams group (KIP-848, KIP-932, KIP-1071).
+// groupDefaults are those of a share or streams group (KIP-932, KIP-1071).
 var groupDefaults = []defaultRow{
-	{"consumer.assignment.interval.ms", config.Int, "1000", "group.consumer.assignment.interval.ms", "Least time between two computations of a consumer group's assignment."},
-	{"consumer.heartbeat.interval.ms", config.Int, "5000", "group.consumer.heartbeat.interval.ms", "Time between two heartbeats of a consumer group's member."},
-	{"consumer.session.timeout.ms", config.Int, "45000", "group.consumer.session.timeout.ms", "Time without a heartbeat after which a member leaves its consumer group."},
 	{"share.assignment.interval.ms", config.Int, "1000", "group.share.assignment.interval.ms", "Least time between two computations of a share group's assignment."},
 	{"share.auto.offset.reset", config.String, "latest", "share.auto.offset.reset", "Where a share group begins to read: latest, earliest or by_duration:DURATION."},
 	{"share.delivery.count.limit", config.Int, "5", "group.share.delivery.count.limit", "How often a share group gets a record before it is given up."},

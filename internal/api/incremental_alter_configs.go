@@ -10,7 +10,7 @@ import (
 // name), those that a broker reads only at start are refused as not dynamic (max.connections and
 // a few others can change in a running Kafka), and an operation that
 // does not exist is INVALID_REQUEST (Kafka fails on it inside: UNKNOWN_SERVER_ERROR).
-// Settings of groups and client metrics cannot be set yet: they are refused as unknown.
+// Settings of share and streams groups and of client metrics cannot be set yet: they are refused as unknown.
 
 func (t *Table) incrementalAlterConfigs(r *Request) Outcome {
 	c := new(alterConfigsRequest)

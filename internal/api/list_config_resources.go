@@ -25,7 +25,7 @@ func (t *Table) listConfigResources(r *Request) Outcome {
 	if r.Version == 0 {
 		types = []int8{resourceClientMetrics}
 	} else if len(types) == 0 {
-		types = []int8{metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, resourceGroup}
+		types = []int8{metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, metadata.ResourceGroup}
 	}
 	v := t.view(r)
 	listed := make(map[int8]bool)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -746,7 +747,7 @@ func TestDescribeConfigsWhole(t *testing.T) {
 	}
 	var groups []wire.DescribeConfigsRequestDescribeConfigsResource
 	for i := range describedDefaults + 2 {
-		groups = append(groups, wire.DescribeConfigsRequestDescribeConfigsResource{ResourceType: resourceGroup, ResourceName: strconv.Itoa(i)})
+		groups = append(groups, wire.DescribeConfigsRequestDescribeConfigsResource{ResourceType: metadata.ResourceGroup, ResourceName: strconv.Itoa(i)})
 	}
 	for i, result := range ask(append(groups, topic)...) {
 		if refused := result.ErrorCode == wire.ErrorInvalidRequest; refused != (i >= describedDefaults && i < len(groups)) || (refused == (len(result.Configs) > 0)) {

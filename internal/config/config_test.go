@@ -192,6 +192,32 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestGroupSettings: a group's own settings come before its broker's, and stay within the broker's bounds.
+func TestGroupSettings(t *testing.T) {
+	l := &Layers{
+		Group:                map[string]string{"consumer.session.timeout.ms": "60000"},
+		Static:               map[string]string{"group.consumer.max.session.timeout.ms": "50000", "group.consumer.heartbeat.interval.ms": "6000"},
+		DynamicDefaultBroker: map[string]string{"group.consumer.assignment.interval.ms": "2000"},
+	}
+	if got := l.GroupConfig(); got != (GroupConfig{SessionTimeoutMs: 50000, HeartbeatIntervalMs: 6000, AssignmentIntervalMs: 2000}) {
+		t.Errorf("resolved %+v", got)
+	}
+	if err := l.ValidateGroup(); err == nil {
+		t.Error("a session timeout above the broker's bound was accepted")
+	}
+	e, _ := l.Describe(Group, "consumer.session.timeout.ms")
+	want := []EntrySynonym{{"consumer.session.timeout.ms", "60000", false, DynamicGroup}, {"group.consumer.session.timeout.ms", "45000", false, Default}}
+	if diff := cmp.Diff(want, e.Synonyms); diff != "" {
+		t.Errorf("synonyms (-want +got):\n%s", diff)
+	}
+	if b := (&Layers{}).GroupBrokerConfig(); b.OffsetsReplicationSet || b.OffsetsPartitions != 50 || b.OffsetsRetentionMs != 7*24*hourMs {
+		t.Errorf("defaults %+v", b)
+	}
+	if b := (&Layers{Static: map[string]string{"offsets.topic.replication.factor": "3"}}).GroupBrokerConfig(); !b.OffsetsReplicationSet {
+		t.Error("a replication factor that was chosen counts as a default")
+	}
+}
+
 func TestValidateBroker(t *testing.T) {
 	inert, err := ValidateBroker(map[string]string{"num.io.threads": "3", "log.segment.bytes": "2097152"})
 	if err != nil || len(inert) != 1 || inert[0].Name != "num.io.threads" {
@@ -204,6 +230,12 @@ func TestValidateBroker(t *testing.T) {
 	}
 	if _, err = ValidateBroker(map[string]string{"log.retention.hours": "0"}); err == nil {
 		t.Error("zero hours of retention accepted")
+	}
+	for _, crossed := range []string{"group.consumer.session.timeout.ms=44999", "group.consumer.heartbeat.interval.ms=15001", "group.consumer.min.session.timeout.ms=46000", "group.max.session.timeout.ms=5999"} {
+		name, value, _ := strings.Cut(crossed, "=")
+		if _, err = ValidateBroker(map[string]string{name: value}); err == nil {
+			t.Errorf("%s accepted", crossed)
+		}
 	}
 	if _, err = ValidateBroker(map[string]string{"listeners": ""}); err == nil {
 		t.Error("no listener accepted")

@@ -10,12 +10,14 @@ const (
 	DynamicDefaultBroker Source = 3
 	StaticBroker         Source = 4
 	Default              Source = 5
+	DynamicGroup         Source = 8
 )
 
 // Layers are the places that a value can come from. Missing layers are nil. Values that do not parse are skipped:
 // they were checked when they were set, and a log written by another version must still load.
 type Layers struct {
 	Topic                map[string]string // a topic's ConfigRecords
+	Group                map[string]string // a group's ConfigRecords
 	DynamicBroker        map[string]string // ConfigRecords of this broker
 	DynamicDefaultBroker map[string]string // ConfigRecords of all brokers (resource name "")
 	Static               map[string]string // file, environment, flags
@@ -63,11 +65,16 @@ func (l *Layers) each(r *row, use func(candidate) bool) {
 		return use(candidate{from, factor, v, source})
 	}
 	synonyms := r.Synonyms
-	if r.Scope == Topic {
+	switch r.Scope {
+	case Topic:
 		if !try(l.Topic, r, 1, DynamicTopic) {
 			return
 		}
-	} else {
+	case Group:
+		if !try(l.Group, r, 1, DynamicGroup) {
+			return
+		}
+	default:
 		synonyms = []Synonym{{r.Name, 1}}
 	}
 	layers := [...]map[string]string{l.DynamicBroker, l.DynamicDefaultBroker, l.Static}

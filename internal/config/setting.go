@@ -34,6 +34,7 @@ type Scope uint8
 const (
 	Topic Scope = iota
 	Broker
+	Group
 )
 
 // Setting is one row of the table.
@@ -44,7 +45,7 @@ type Setting struct {
 	// Default is the value in text form. Null says that there is none.
 	Default string
 	Null    bool
-	// Dynamic: the value may change while the broker runs. Every topic setting is dynamic.
+	// Dynamic: the value may change while the broker runs. Every setting of topics and groups is dynamic.
 	Dynamic bool
 	// Sensitive values are never printed or sent.
 	Sensitive bool
@@ -53,7 +54,7 @@ type Setting struct {
 	// Inert settings mean something to Kafka, nothing here; they are accepted so that a server.properties can be
 	// reused. They are not described; whoever starts a broker should say that they do nothing.
 	Inert bool
-	// Synonyms, of a topic setting, are the broker settings that it falls back to, in order of precedence; the
+	// Synonyms, of a topic or group setting, are the broker settings that it falls back to, in order of precedence; the
 	// factor of each converts to the topic setting's unit. Of a broker setting, they are the broker settings of the
 	// same meaning in another unit.
 	Synonyms []Synonym

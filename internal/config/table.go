@@ -35,7 +35,11 @@ func newTable() *table {
 		s.Scope, s.Dynamic = Topic, true
 		add(s)
 	}
-	for _, s := range brokerSettings {
+	for _, s := range groupSettings {
+		s.Scope, s.Dynamic = Group, true
+		add(s)
+	}
+	for _, s := range append(brokerSettings[:len(brokerSettings):len(brokerSettings)], groupBrokerSettings...) {
 		s.Scope = Broker
 		add(s)
 	}

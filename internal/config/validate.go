@@ -21,8 +21,11 @@ type UnknownName struct {
 // Error is Kafka's sentence for topics, and names the nearest neighbour.
 func (e *UnknownName) Error() string {
 	text := "Unknown topic config name: " + e.Name
-	if e.Scope == Broker {
+	switch e.Scope {
+	case Broker:
 		text = "Unknown broker setting " + e.Name
+	case Group:
+		text = "Unknown group config name: " + e.Name
 	}
 	if e.Nearest != "" {
 		text += " (did you mean " + e.Nearest + "?)"
@@ -87,6 +90,13 @@ func ValidateBroker(static map[string]string) (inert []Setting, err error) {
 		if r.Inert {
 			inert = append(inert, r.Setting)
 		}
+	}
+	b := (&Layers{Static: static}).GroupBrokerConfig()
+	if b.MaxSessionMs < b.MinSessionMs {
+		return nil, conflict("group.max.session.timeout.ms must be greater than or equal to group.min.session.timeout.ms")
+	}
+	if err := checkConsumerTimes("group.", b.Consumer, b.ConsumerMin, b.ConsumerMax); err != nil {
+		return nil, err
 	}
 	return inert, nil
 }

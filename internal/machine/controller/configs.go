@@ -17,7 +17,6 @@ import (
 const (
 	resourceBrokerLogger  int8 = 8
 	resourceClientMetrics int8 = 16
-	resourceGroup         int8 = 32
 )
 
 // resourceKey names a resource as a request does.
@@ -91,9 +90,9 @@ func (c *Controller) alterResource(r *wire.IncrementalAlterConfigsRequestAlterCo
 	case r.ResourceType == resourceBrokerLogger && !replace:
 		return nil, c.alterLoggers(r)
 	case r.ResourceType == resourceClientMetrics:
-		return nil, refuseUnknown(r, wire.ErrorInvalidRequest, "Subscription name can't be empty", "Unknown client metrics configuration: ")
-	case r.ResourceType == resourceGroup:
-		return nil, refuseUnknown(r, wire.ErrorInvalidConfig, "Default group resources are not allowed.", "Unknown group config name: ")
+		return nil, alterClientMetrics(r)
+	case r.ResourceType == metadata.ResourceGroup:
+		return c.alterGroup(r, replace)
 	}
 	return nil, refuse(wire.ErrorInvalidRequest, "Unknown resource type %d", r.ResourceType)
 }
@@ -219,6 +218,24 @@ func (c *Controller) alterBroker(r *wire.IncrementalAlterConfigsRequestAlterConf
 	return changes(metadata.ResourceBroker, name, current, values), nil
 }
 
+// alterGroup changes a group's settings (KIP-848); the group need not exist. All that it then has is checked, not only what changes.
+func (c *Controller) alterGroup(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource, replace bool) ([]wire.MetadataRecord, *problem) {
+	if r.ResourceName == "" {
+		return nil, refuse(wire.ErrorInvalidRequest, "Default group resources are not allowed.")
+	}
+	current := c.image.Config(metadata.ConfigResource{Type: metadata.ResourceGroup, Name: r.ResourceName})
+	values, err := edited(config.Group, current, r.Configs, replace)
+	if err != nil {
+		return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
+	}
+	layers := c.settings(nil)
+	layers.Group = values
+	if err := layers.ValidateGroup(); err != nil {
+		return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
+	}
+	return changes(metadata.ResourceGroup, r.ResourceName, current, values), nil
+}
+
 // checkNode refuses the name of another node: its settings are its own to check. sentence is Kafka's.
 func (c *Controller) checkNode(name, sentence string) *problem {
 	id, err := strconv.ParseInt(name, 10, 32)
@@ -246,14 +263,14 @@ func (c *Controller) alterLoggers(r *wire.IncrementalAlterConfigsRequestAlterCon
 	return refuse(wire.ErrorInvalidConfig, "Logger %s does not exist!", first.Name)
 }
 
-// refuseUnknown refuses all settings of a resource type that has none yet. To delete what is not there succeeds, as in Kafka.
-func refuseUnknown(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource, code wire.ErrorCode, unnamed, unknown string) *problem {
+// alterClientMetrics refuses all settings: there are none yet. To delete what is not there succeeds, as in Kafka.
+func alterClientMetrics(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource) *problem {
 	if r.ResourceName == "" {
-		return refuse(wire.ErrorInvalidRequest, "%s", unnamed)
+		return refuse(wire.ErrorInvalidRequest, "Subscription name can't be empty")
 	}
 	for _, o := range r.Configs {
 		if config.Operation(o.ConfigOperation) != config.Delete {
-			return refuse(code, "%s%s", unknown, o.Name)
+			return refuse(wire.ErrorInvalidRequest, "Unknown client metrics configuration: %s", o.Name)
 		}
 	}
 	return nil

@@ -116,6 +116,13 @@ func TestAlterConfigsRefusals(t *testing.T) {
 		{both, resource(16, "", "nope=1"), 42, "Subscription name can't be empty"},
 		{both, resource(32, "g", "nope=1"), 40, "Unknown group config name: nope"},
 		{both, resource(32, "", "nope=1"), 42, "Default group resources are not allowed."},
+		{both, resource(32, "g", "consumer.session.timeout.ms=1"), 40, "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"},
+		{both, resource(32, "g", "consumer.session.timeout.ms=60001"), 40, "consumer.session.timeout.ms must be less than or equal to group.consumer.max.session.timeout.ms"},
+		{both, resource(32, "g", "consumer.heartbeat.interval.ms=4999"), 40, "consumer.heartbeat.interval.ms must be greater than or equal to group.consumer.min.heartbeat.interval.ms"},
+		{both, resource(32, "g", "consumer.heartbeat.interval.ms=15001"), 40, "consumer.heartbeat.interval.ms must be less than or equal to group.consumer.max.heartbeat.interval.ms"},
+		{both, resource(32, "g", "consumer.heartbeat.interval.ms=x"), 40, "Invalid value x for configuration consumer.heartbeat.interval.ms: Not a number of type INT"},
+		{both, resource(32, "g", "consumer.assignment.interval.ms=15001"), 40, "consumer.assignment.interval.ms must be less than or equal to group.consumer.max.assignment.interval.ms"},
+		{both, resource(32, "g", "consumer.assignment.interval.ms=-1"), 40, "Invalid value -1 for configuration consumer.assignment.interval.ms: Value must be at least 0"},
 		{both, resource(0, "g", "nope=1"), 42, "Unknown resource type 0"},
 		{both, resource(99, "g", "nope=1"), 42, "Unknown resource type 99"},
 	} {
@@ -170,6 +177,9 @@ func TestAlterConfigs(t *testing.T) {
 		{resource: resource(onBroker, "", "log.retention.ms=5", "log.segment.bytes=1048576"), want: map[string]string{"log.retention.ms": "5", "log.segment.bytes": "1048576"}},
 		{replace: true, resource: resource(onBroker, "", "log.retention.ms=6"), want: map[string]string{"log.retention.ms": "6"}},
 		{resource: resource(onBroker, "", "-log.retention.ms")},
+		{resource: resource(32, "g", "consumer.session.timeout.ms=50000"), want: map[string]string{"consumer.session.timeout.ms": "50000"}},
+		{resource: resource(32, "g", "consumer.heartbeat.interval.ms=9000", "-consumer.session.timeout.ms"), want: map[string]string{"consumer.heartbeat.interval.ms": "9000"}},
+		{replace: true, resource: resource(32, "g"), want: nil},
 	} {
 		before := b.overrides(step.resource.ResourceType, step.resource.ResourceName)
 		if r := b.alter(step.replace, true, step.resource).Responses[0]; r.ErrorCode != 0 || r.ErrorMessage.Valid {

@@ -101,6 +101,7 @@ func (b *Broker) start() error {
 	if err := b.cluster.quarantineStrays(); err != nil {
 		return fmt.Errorf("set aside partitions that the metadata does not know: %w", err)
 	}
+	b.cluster.groups.begin()
 	if err := b.startAdmin(); err != nil {
 		return err
 	}
@@ -169,8 +170,9 @@ func (b *Broker) openServer() error {
 	s := b.settings.broker
 	// The gate is empty until startController fills it; no request is read before Serve.
 	b.controller = &controllerGate{self: ids.BrokerID(b.config.NodeID)}
+	b.cluster.groups = newCoordinators(b.doors.env, b.logger, b.cluster, b.controller)
 	b.table = api.NewTable(api.Deps{
-		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions, Controller: b.controller,
+		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups,
 		Cluster: b.cluster, Settings: b.apiSettings(),
 	})
 	b.server = server.New(server.Config{
@@ -262,7 +264,10 @@ func (b *Broker) registration(clusterID string) *wire.BrokerRegistrationRequest 
 		}
 	}
 	req.Listeners = []wire.BrokerRegistrationRequestListener{{Name: listenerName, Host: host, Port: uint16(port)}}
-	req.Features = []wire.BrokerRegistrationRequestFeature{{Name: controller.MetadataVersionFeature, MinSupportedVersion: controller.MetadataVersion, MaxSupportedVersion: controller.MetadataVersion}}
+	req.Features = []wire.BrokerRegistrationRequestFeature{
+		{Name: controller.GroupVersionFeature, MinSupportedVersion: 0, MaxSupportedVersion: controller.GroupVersion},
+		{Name: controller.MetadataVersionFeature, MinSupportedVersion: controller.MetadataVersion, MaxSupportedVersion: controller.MetadataVersion},
+	}
 	if b.settings.broker.Rack != "" {
 		req.Rack = wire.SomeString(b.settings.broker.Rack)
 	}
@@ -299,6 +304,7 @@ func (b *Broker) close(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, deadline.Sub(b.doors.env.Now()))
 	}
+	b.cluster.groups.close() // members that wait in JoinGroup would hold up the drain
 	if !b.server.Drain(limit) {
 		b.logger.Warn("some replies were not sent before the drain timeout; their clients will retry", "timeout", limit)
 	}
@@ -316,6 +322,9 @@ func (b *Broker) stop() error {
 	}
 	if b.admin != nil {
 		failed = append(failed, b.admin.Close(adminCloseTime))
+	}
+	if b.cluster != nil && b.cluster.groups != nil {
+		b.cluster.groups.close()
 	}
 	if b.runtime != nil {
 		b.runtime.Close()

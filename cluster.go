@@ -24,6 +24,7 @@ type cluster struct {
 	partitions *replication.Manager
 	store      *storage.Store
 	logger     *slog.Logger
+	groups     *coordinators
 	image      atomic.Pointer[metadata.Image]
 }
 
@@ -69,6 +70,7 @@ func (c *cluster) follow(image *metadata.Image) {
 	}
 	c.configure(image, delta)
 	c.image.Store(image)
+	c.groups.follow(image, delta)
 }
 
 // openFound opens the logs of topics that are on disk already, at a start, several at a time.

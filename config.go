@@ -130,7 +130,7 @@ func topicSettings(name string, c config.TopicConfig) *replication.TopicSettings
 		DeleteRetentionMs: c.DeleteRetentionMs, MinCompactionLagMs: c.MinCompactionLagMs, MaxCompactionLagMs: c.MaxCompactionLagMs,
 		MinCleanableRatio: c.MinCleanableDirtyRatio,
 	}
-	if c.Durability == config.Replicated {
+	if c.Durability == config.Replicated && !isInternal(name) { // what coordinators acknowledge is on disk
 		log.Durability = storage.Replicated
 	}
 	return &replication.TopicSettings{

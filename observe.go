@@ -9,6 +9,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/server"
@@ -141,6 +142,40 @@ func serverEvents(logger *slog.Logger) server.Events {
 		},
 		AcceptFailed: func(listener string, err error) {
 			logger.Error("cannot accept connections; trying again", "listener", listener, "error", err)
+		},
+	}
+}
+
+// groupEvents tells each rebalance once, with its reason.
+func groupEvents(logger *slog.Logger) group.Events {
+	return group.Events{Rebalanced: func(r group.Rebalance) {
+		args := []any{"group", r.Group, "generation", r.Generation, "members", r.Members, "reason", r.Reason, "paused", r.Paused.Round(time.Millisecond)}
+		for _, of := range []struct {
+			did     string
+			members []string
+		}{{"joined", r.Joined}, {"left", r.Left}, {"timedOut", r.TimedOut}} {
+			if len(of.members) > 0 {
+				args = append(args, of.did, of.members)
+			}
+		}
+		logger.Info("group rebalanced", args...)
+	}}
+}
+
+// groupMachineEvents tells about the runtime of one partition of __consumer_offsets.
+func groupMachineEvents(env run.Env, logger *slog.Logger, tp ids.TopicPartition) machine.Events {
+	began := env.Monotonic()
+	return machine.Events{
+		Loaded: func(_ machine.SnapshotID, batches int, end ids.Offset) {
+			logger.Debug("groups loaded", "partition", tp, "batches", batches, "end", end, "took", env.Monotonic()-began)
+		},
+		Dropped: func(err error) {
+			began = env.Monotonic()
+			if errors.Is(err, machine.ErrStaleEpoch) {
+				logger.Debug("groups are coordinated elsewhere", "partition", tp, "error", err)
+				return
+			}
+			logger.Error("the log of a group coordinator failed: its members are refused until it works again", "partition", tp, "error", err)
 		},
 	}
 }

@@ -52,8 +52,11 @@ func (p *Partition) assign(state partition.State) {
 	if moved {
 		p.waiters.advance(p.watermark())
 	}
-	if changed && !leads {
+	switch {
+	case changed && !leads:
 		p.waiters.fail(p.watermark(), wire.ErrorNotLeaderOrFollower)
+	case changed:
+		p.waiters.observed() // the epoch may be another
 	}
 }
 

@@ -15,6 +15,8 @@ type waiters struct {
 	first *Waiter
 	// polls counts the long polls in the list: an append is flushed at once where one waits.
 	polls atomic.Int32
+	// observer, if any, is told after the waiters, of everything that could fire one (StateLog.OnCommitted).
+	observer atomic.Pointer[func()]
 }
 
 // add links w unless the watermark, read under the lock, has reached what it needs: then it returns false. No advance
@@ -83,6 +85,13 @@ func (l *waiters) fire(highWatermark ids.Offset, code wire.ErrorCode, due func(*
 		chain = w.links.next
 		w.links.next = nil
 		w.Owner.Fired(w)
+	}
+	l.observed()
+}
+
+func (l *waiters) observed() {
+	if observer := l.observer.Load(); observer != nil {
+		(*observer)()
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 var deliberate = []difference{
 	// ApiVersions
 	{`^api-versions/`, `\{Name:"metadata.version" MinVersion:7`, `{Name:"metadata.version" MinVersion:30`, "there is one layout of metadata"},
-	{`^api-versions/`, `\n  \{Name:"(eligible.leader.replicas|group|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
+	{`^api-versions/`, `\n  \{Name:"(eligible.leader.replicas|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
 
 	// Metadata
 	{`^metadata/neither`, `UNKNOWN_SERVER_ERROR`, `INVALID_REQUEST`, "Kafka fails inside"},

@@ -9,19 +9,26 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-// Version of the metadata that a new cluster finalizes: Kafka 4.3's. The other features of Kafka (transactions, groups …)
-// are finalized by those who bring them.
+// Versions of features that a new cluster finalizes: those of Kafka 4.3. The other features of Kafka (transactions …) are finalized by
+// those who bring them.
 const (
 	MetadataVersionFeature       = "metadata.version"
 	MetadataVersion        int16 = 30
+	GroupVersionFeature          = "group.version" // 1: consumer groups (KIP-848)
+	GroupVersion           int16 = 1
 )
 
-// Bootstrap are the first records of an empty log, none for any other.
+// Bootstrap are the first records of an empty log. A cluster that is older than consumer groups gets them finalized, too: nobody can have
+// switched them off.
 func (c *Controller) Bootstrap(machine.Moment) []machine.Record {
-	if c.image.Feature(MetadataVersionFeature) != 0 {
-		return nil
+	var messages []wire.MetadataRecord
+	if c.image.Feature(MetadataVersionFeature) == 0 {
+		messages = append(messages, &wire.FeatureLevelRecord{Name: MetadataVersionFeature, FeatureLevel: MetadataVersion})
 	}
-	return encode([]wire.MetadataRecord{&wire.FeatureLevelRecord{Name: MetadataVersionFeature, FeatureLevel: MetadataVersion}})
+	if c.image.Feature(GroupVersionFeature) == 0 {
+		messages = append(messages, &wire.FeatureLevelRecord{Name: GroupVersionFeature, FeatureLevel: GroupVersion})
+	}
+	return encode(messages)
 }
 
 // RegisterBroker admits a new incarnation of a broker (KIP-631) and, in the same batch, unfences it and bumps the leader

@@ -55,6 +55,9 @@ func (l *Log) appendOne(b record.Batch, epoch ids.LeaderEpoch, nowMs int64) (ids
 		logAppendTime = b.MaxTimestamp()
 	}
 	if b.HasProducer() {
+		if err := l.readProducers(); err != nil {
+			return notRolled, Appended{}, err
+		}
 		verdict, err := l.producers.check(b, nowMs)
 		if err != nil {
 			return notRolled, Appended{}, err
@@ -90,6 +93,9 @@ func (l *Log) AppendAsFollower(batches []byte, nowMs int64) (Appended, error) {
 
 func (l *Log) appendAll(batches []byte, nowMs int64) (ids.Offset, Appended, error) {
 	if err := l.writable(); err != nil {
+		return notRolled, Appended{}, err
+	}
+	if err := l.readProducers(); err != nil {
 		return notRolled, Appended{}, err
 	}
 	next, epoch := l.LogEnd(), l.epochs.latest()

@@ -3,6 +3,8 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
 )
@@ -46,18 +48,18 @@ func (d *directory) close() error {
 	if err := d.err(); err != nil {
 		return err
 	}
-	whole := true
-	for _, l := range d.store.logsIn(d) {
-		if err := l.settle(); err != nil {
-			whole = false
-			d.store.problem("write indexes of "+l.tp.String(), err)
-		}
+	whole, err := d.settle()
+	if err == nil {
+		err = d.checkpoint()
 	}
-	if err := d.checkpoint(); err != nil {
+	if err != nil {
 		return err
 	}
 	if !whole || !d.store.allSound(d) {
 		return nil
+	}
+	if err := d.writeManifest(); err != nil {
+		d.store.problem("stop in "+d.path+"; the next start takes longer", err)
 	}
 	content := []byte(`{"version":0,"brokerEpoch":-1}`)
 	return writeFileAtomically(d.store.cfg.FS, d.path, cleanFile, content)
@@ -80,29 +82,112 @@ func (s *Store) allSound(d *directory) bool {
 	return true
 }
 
-// settle writes what lies in memory only, so that a start after a clean stop finds it.
-func (l *Log) settle() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.failure.Load() != nil {
-		return nil
-	}
-	if s := l.active(); s != nil {
-		if err := s.spillIndexes(true); err != nil {
+// settle writes what all logs have in memory only, and makes it durable. whole is false if one of them has something that cannot be written.
+func (d *directory) settle() (whole bool, err error) {
+	logs := d.store.logsIn(d)
+	written := make([][]string, len(logs))
+	var unsettled atomic.Bool
+	parallel(d.store.env(), len(logs), func(i int) {
+		var err error
+		if written[i], err = logs[i].settle(); err != nil {
+			unsettled.Store(true)
+			d.store.problem("write indexes of "+logs[i].tp.String(), err)
+		}
+	})
+	err = d.writing(func() error {
+		if err := d.syncAll(slices.Concat(written...), d.flusher.syncPath); err != nil {
 			return err
 		}
-		l.writeSnapshot()
-		if len(l.newSnapshots) > 0 && s.base == l.lastSnapshot {
-			// It stays for as long as the segment, and is not looked at again once the log has grown.
-			if err := l.dir.flusher.syncOne(&syncItem{path: s.path(snapshotSuffix)}); err != nil {
-				return err
-			}
+		return d.renameEpochs(logs)
+	})
+	return !unsettled.Load(), err
+}
+
+// renameEpochs puts the epoch files in place that settle wrote.
+func (d *directory) renameEpochs(logs []*Log) error {
+	var dirs []string
+	for _, l := range logs {
+		if !l.settling {
+			continue
 		}
-		if len(s.txns.pending) > 0 {
-			return fmt.Errorf("its transaction index lacks what was aborted from offset %d on", s.txns.first)
+		path := l.path + "/" + epochsFile
+		if err := d.store.cfg.FS.Rename(path+tempSuffix, path); err != nil {
+			return fmt.Errorf("replace %s: %w", path, err)
+		}
+		dirs = append(dirs, l.path)
+	}
+	if err := d.syncAll(dirs, d.store.cfg.FS.SyncDir); err != nil {
+		return err
+	}
+	for _, l := range logs {
+		if l.settling {
+			entries, _ := l.epochs.snapshot()
+			l.epochs.written(entries)
 		}
 	}
 	return nil
+}
+
+// manyPaths are more than one syncs one by one at a stop, even where a sync of the whole file system writes what others have there, too.
+const manyPaths = 64
+
+// syncAll syncs paths, each by sync, or all at once.
+func (d *directory) syncAll(paths []string, sync func(path string) error) error {
+	if len(paths) > manyPaths {
+		err := d.store.cfg.FS.SyncFS(d.path)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("sync the file system of %s: %w", d.path, err)
+		}
+	}
+	var failed atomic.Pointer[failure]
+	parallel(d.store.env(), len(paths), func(i int) {
+		if err := sync(paths[i]); err != nil {
+			failed.CompareAndSwap(nil, &failure{err})
+		}
+	})
+	if f := failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// settle writes what lies in memory only, so that a start after a clean stop finds it, and tells what is not synced yet. The epochs' file has its temporary
+// name then.
+func (l *Log) settle() (paths []string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure.Load() != nil {
+		return nil, nil
+	}
+	if entries, dirty := l.epochs.snapshot(); dirty && l.created {
+		path := l.path + "/" + epochsFile + tempSuffix
+		if err := writeWholeFile(l.store.cfg.FS, path, encodeEpochs(entries), false); err != nil {
+			return nil, err
+		}
+		l.settling = true
+		paths = append(paths, path)
+	}
+	s := l.active()
+	if s == nil {
+		return paths, nil
+	}
+	if !s.trimmed {
+		if err := s.spillIndexes(true); err != nil {
+			return paths, err
+		}
+		paths = append(paths, s.path(indexSuffix), s.path(timeIndexSuffix))
+	}
+	l.writeSnapshot()
+	for _, at := range l.newSnapshots {
+		paths = append(paths, l.path+"/"+segmentName(at, snapshotSuffix))
+	}
+	if len(s.txns.pending) > 0 {
+		return paths, fmt.Errorf("its transaction index lacks what was aborted from offset %d on", s.txns.first)
+	}
+	return paths, nil
 }
 
 // close lets go of the files; reads that are under way finish.

@@ -78,8 +78,10 @@ type crashScript struct {
 	ts     int64
 	config storage.LogConfig
 	busy   bool // inside a crash point
-	what   string
-	script []string
+	// manifests of earlier stops
+	manifests [][]byte
+	what      string
+	script    []string
 }
 
 func (c *crashScript) life() *life { return c.lives[len(c.lives)-1] }
@@ -174,6 +176,9 @@ func (c *crashScript) step() {
 			c.fatalf("close: %v", err)
 		}
 		c.life().durable = c.log.LogEnd()
+		c.busy = true // an operator's hand is no crash point
+		spoilManifest(c.t, c.random, c.disk, &c.manifests)
+		c.busy = false
 		c.open()
 		c.check(c.disk, c.log, "reopened")
 	case r < 96:

@@ -41,6 +41,7 @@ type directory struct {
 	recovery, starts, watermarks offsetCheckpoint
 	// cleaned is the first dirty offset of each log that was ever compacted: below it, offsets may be missing, whatever its policy is now.
 	cleaned     offsetCheckpoint
+	manifest    manifest
 	cleanedLost bool // the file was damaged: any log may have been compacted
 }
 

@@ -332,6 +332,9 @@ func (f *flusher) syncFiles() error {
 	return nil
 }
 
+// syncPath syncs a file by its name. One that was deleted meanwhile is no error.
+func (f *flusher) syncPath(path string) error { return f.syncOne(&syncItem{path: path}) }
+
 func (f *flusher) syncOne(item *syncItem) error {
 	if item.handle != nil {
 		if err := item.handle.file.Sync(); err != nil {

@@ -43,6 +43,7 @@ type Log struct {
 	unflushed        int64        // records appended since the last flush was asked for by flush.messages
 	oldestUnflushed  int64        // ms, when the oldest of them came; for flush.ms
 	jitterMs         int64
+	settling         bool // the epochs' file has its temporary name, at a clean stop
 }
 
 const noUnstable = int64(1<<63 - 1)

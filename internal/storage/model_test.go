@@ -43,6 +43,8 @@ type model struct {
 	// of one idempotent producer
 	sequence int32
 	window   []modelBatch
+	// of earlier stops
+	manifests [][]byte
 }
 
 func (m *model) fatalf(format string, args ...any) {
@@ -62,6 +64,7 @@ func (m *model) reopen() {
 		if err := m.store.Close(); err != nil {
 			m.fatalf("close: %v", err)
 		}
+		spoilManifest(m.t, m.random, m.fs, &m.manifests)
 	}
 	m.store = openStore(m.t, m.fs, "data")
 	m.log = openLog(m.t, m.store, m.cfg)

@@ -53,6 +53,16 @@ const (
 // segmentName is BASEOFFSET as 20 digits, then the suffix.
 func segmentName(base ids.Offset, suffix string) string { return fmt.Sprintf("%020d%s", base, suffix) }
 
+// parsePlain reads the name of a segment's file or of a producer snapshot.
+func parsePlain(name string) (base ids.Offset, suffix string, ok bool) {
+	for _, suffix := range segmentSuffixes {
+		if base, ok := parseSegmentName(name, suffix); ok {
+			return base, suffix, true
+		}
+	}
+	return 0, "", false
+}
+
 // parseSegmentName is the inverse of segmentName.
 func parseSegmentName(name, suffix string) (ids.Offset, bool) {
 	digits, ok := strings.CutSuffix(name, suffix)

@@ -13,8 +13,10 @@ import (
 
 // producers is a log's producer state, made when the first producer appears. Guarded by the append lock.
 type producers struct {
-	state        *producerstate.State // nil: no producer
+	state        *producerstate.State // nil: no producer, or unread
 	expirationMs int64
+	// unread: the state lies in the snapshot at Log.lastSnapshot and was not needed yet. No transaction is open, and no producer has appended since.
+	unread bool
 }
 
 func (p *producers) ensure() *producerstate.State {
@@ -32,10 +34,36 @@ func (p *producers) check(b record.Batch, nowMs int64) (producerstate.Verdict, e
 func (l *Log) Producers() []producerstate.Producer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.readProducers(); err != nil {
+		l.store.problem("read the producers of "+l.tp.String(), err)
+	}
 	if l.producers.state == nil {
 		return nil
 	}
 	return l.producers.state.Producers()
+}
+
+// readProducers makes the state known that a start has left on disk. Called under the append lock, before the state is used.
+func (l *Log) readProducers() error {
+	if !l.producers.unread {
+		return nil
+	}
+	entries, err := l.store.cfg.FS.List(l.path)
+	if err != nil {
+		return fmt.Errorf("read the producers of %s: %w", l.tp, err)
+	}
+	l.producers.state = nil // what an attempt that failed may have left
+	r := &recovery{log: l, point: l.LogEnd()}
+	for _, e := range entries {
+		if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok && e.Size > 0 && at <= l.LogEnd() {
+			r.snapshots = append(r.snapshots, at)
+		}
+	}
+	if err := r.loadProducers(); err != nil {
+		return err
+	}
+	l.producers.unread = false
+	return nil
 }
 
 // noteProducer records an appended batch, and an aborted transaction in the segment's transaction index.
@@ -78,6 +106,10 @@ func (l *Log) writeSnapshot() {
 	}
 	if l.lastSnapshot == end { // by a clean stop, perhaps, which does not sync it
 		l.newSnapshots = append(l.newSnapshots, end)
+		return
+	}
+	if err := l.readProducers(); err != nil {
+		l.store.problem("write a producer snapshot", err)
 		return
 	}
 	state := l.producers.state

@@ -20,6 +20,9 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 	l.highWatermark.Store(int64(watermark))
 	r := &recovery{log: l, point: point, start: start, gaps: f.dir.mayHaveGaps(l)}
 	began := s.env().Monotonic()
+	if f.dir.clean && r.fromManifest() {
+		return l, nil
+	}
 	err := l.asCorrupt(r.run(f.dir.clean), l.LogStart())
 	if err != nil {
 		var c *CorruptError
@@ -249,12 +252,8 @@ func parseTransitional(name, suffix string) (base ids.Offset, plain string, ok b
 		return 0, "", false
 	}
 	plain = name[:len(name)-len(suffix)]
-	for _, kind := range []string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix} {
-		if base, ok := parseSegmentName(plain, kind); ok {
-			return base, plain, true
-		}
-	}
-	return 0, "", false
+	base, _, ok = parsePlain(plain)
+	return base, plain, ok
 }
 
 // remove deletes a segment's files.

@@ -26,6 +26,7 @@ type segment struct {
 	pin             *handle // keeps the file open while synced < size; nil otherwise
 	bytesSinceIndex int
 	sealedUnsynced  bool // indexes were written at a roll and not synced yet
+	trimmed         bool // the index files end where the indexes do, all of them are there, and nothing was appended since
 	txns            txnIndex
 
 	mu sync.Mutex // guards the rest, for memory only; changed under the append lock, too
@@ -66,6 +67,7 @@ func (s *segment) retire() {
 // noteBatch updates index and statistics with a batch that was written at position. Called under the append lock.
 func (s *segment) noteBatch(b record.Batch, position int64, size, intervalBytes int) {
 	timestamp, last := b.MaxTimestamp(), b.LastOffset()
+	s.trimmed = false
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if position == 0 {
@@ -86,6 +88,9 @@ func (s *segment) noteBatch(b record.Batch, position int64, size, intervalBytes 
 
 // spillIndexes writes both indexes' newest entries to their files. At a roll or close the time index gets the largest timestamp, too.
 func (s *segment) spillIndexes(sealing bool) error {
+	if s.trimmed {
+		return nil
+	}
 	if sealing {
 		s.mu.Lock()
 		if s.maxTimestamp >= 0 {
@@ -96,7 +101,11 @@ func (s *segment) spillIndexes(sealing bool) error {
 	if err := s.spill(&s.offsets, offsetIndexKind, sealing); err != nil {
 		return err
 	}
-	return s.spill(&s.times, timeIndexKind, sealing)
+	if err := s.spill(&s.times, timeIndexKind, sealing); err != nil {
+		return err
+	}
+	s.trimmed = sealing
+	return nil
 }
 
 // lookup finds the entry with the greatest key (byValue: value) ≤ limit; none is the zero entry, which is right for .index.

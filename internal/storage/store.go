@@ -148,13 +148,15 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 // begin makes the directory ready for writing: from here on a crash is an unclean stop.
 func (d *directory) begin(entries []vfs.Entry) error {
 	fsys := d.store.cfg.FS
-	for _, e := range entries {
-		if e.Name == cleanFile {
-			d.clean = true
-		}
-	}
+	d.clean = slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == cleanFile })
 	if d.clean {
-		if err := fsys.Remove(d.path + "/" + cleanFile); err != nil {
+		d.loadManifest()
+	}
+	for _, e := range entries {
+		if e.Name != cleanFile && e.Name != manifestFile {
+			continue
+		}
+		if err := fsys.Remove(d.path + "/" + e.Name); err != nil {
 			return fmt.Errorf("open %s: %w", d.path, err)
 		}
 		if err := fsys.SyncDir(d.path); err != nil {

@@ -35,6 +35,7 @@ func (m *Machine) JoinGroup(at machine.Moment, client Client, req *wire.JoinGrou
 	}
 	if g.classic == nil {
 		g.classic = m.newClassic(g)
+		g.classic.stateChangedMs = at.NowMs
 	}
 	j := &join{m: m, at: at, c: g.classic, client: client, req: req, reply: reply, settings: settings}
 	records := j.run()
@@ -138,11 +139,11 @@ func (j *join) known() []machine.Record {
 	isLeader := one.id == c.leader
 	switch {
 	case c.state == preparingRebalance:
-		return j.rejoin(one, "is joining group")
+		return j.rejoin(one, "member %s joined again")
 	case !same:
-		return j.rejoin(one, "changed its metadata")
+		return j.rejoin(one, "member %s changed its metadata")
 	case c.state == stable && isLeader:
-		return j.rejoin(one, "the leader, is re-joining group")
+		return j.rejoin(one, "leader %s joined again")
 	}
 	// It lost the answer of the join before.
 	answer := c.joined(one)
@@ -189,9 +190,9 @@ func (j *join) add(id string) []machine.Record {
 }
 
 // rejoin takes a member's new metadata, and starts a rebalance if there is none.
-func (j *join) rejoin(one *member, what string) []machine.Record {
+func (j *join) rejoin(one *member, reason string) []machine.Record {
 	j.update(one)
-	return j.m.rebalanceOrComplete(j.at, j.c, fmt.Sprintf("member %s %s during %s%s", one.id, what, j.c.state, because(j.req.Reason)))
+	return j.m.rebalanceOrComplete(j.at, j.c, fmt.Sprintf(reason, one.id)+because(j.req.Reason))
 }
 
 // update takes what the request says of a member, which then waits for the next generation.

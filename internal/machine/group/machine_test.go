@@ -1,6 +1,9 @@
 package group
 
 import (
+	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,17 +13,18 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-// answer is a Reply that a test can look at.
+// answer is a Reply that tells the test.
 type answer[R any] struct {
-	value R
 	isSet bool
+	tell  func(R)
 }
 
 func (a *answer[R]) Set(value R) {
 	if a.isSet {
 		panic("a reply was set twice")
 	}
-	a.value, a.isSet = value, true
+	a.isSet = true
+	a.tell(value)
 }
 
 // live is a machine with a log and a clock, run as the runtime runs it.
@@ -31,9 +35,11 @@ type live struct {
 	log   []machine.Record
 	at    machine.Moment
 	set   Settings
-	ids   byte
+	ids   int
 
-	rebalances []Rebalance
+	topics  int // created so far
+	trace   []string
+	waiting int // replies that are not set
 }
 
 const startMs = 1_700_000_000_000
@@ -47,10 +53,10 @@ func newLive(t testing.TB) *live {
 
 func (l *live) empty() *Machine {
 	return New(Config{
-		Random:   func(p []byte) { l.ids++; clear(p); p[15] = l.ids },
+		Random:   func(p []byte) { l.ids++; clear(p); p[14], p[15] = byte(l.ids>>8), byte(l.ids) },
 		Settings: func() Settings { return l.set },
 		Image:    func() *metadata.Image { return l.image },
-		Events:   Events{Rebalanced: func(r Rebalance) { l.rebalances = append(l.rebalances, r) }},
+		Events:   Events{Rebalanced: l.rebalanced},
 	})
 }
 
@@ -65,6 +71,9 @@ func (l *live) commit(records []machine.Record) {
 		l.t.Fatal(err)
 	}
 	l.log = append(l.log, records...)
+	for i := range records {
+		l.say("record %s", l.shown(&records[i]))
+	}
 }
 
 // pass lets time go by, with all timers on the way.
@@ -88,11 +97,16 @@ func (l *live) to(monotonic time.Duration) {
 
 // create adds a topic.
 func (l *live) create(name string, partitions int) {
-	id := ids.TopicID{0: 1, 15: byte(l.image.TopicCount() + 1)}
+	l.topics++
+	id := topicID(l.topics)
 	records := []wire.MetadataRecord{&wire.TopicRecord{Name: name, TopicId: wire.UUID(id)}}
 	for i := range partitions {
 		records = append(records, &wire.PartitionRecord{PartitionId: int32(i), TopicId: wire.UUID(id), Replicas: []int32{1}, Isr: []int32{1}, Leader: 1})
 	}
+	l.changeImage(records)
+}
+
+func (l *live) changeImage(records []wire.MetadataRecord) {
 	image, err := l.image.Apply(records, l.image.End()+ids.Offset(len(records)), 0)
 	if err != nil {
 		l.t.Fatal(err)
@@ -100,68 +114,67 @@ func (l *live) create(name string, partitions int) {
 	l.image = image
 }
 
-func (l *live) join(client Client, req *wire.JoinGroupRequest) *answer[*wire.JoinGroupResponse] {
-	a := new(answer[*wire.JoinGroupResponse])
-	l.commit(l.m.JoinGroup(l.at, client, req, a))
-	return a
+// topicID is the id of the nth topic that a test creates.
+func topicID(n int) ids.TopicID { return ids.TopicID{0: 1, 14: byte(n >> 8), 15: byte(n)} }
+
+// durable is the durable half of a machine, as text.
+func durable(m *Machine) string {
+	var b strings.Builder
+	for _, g := range m.sorted() {
+		if g.stored == nil && len(g.offsets) == 0 {
+			continue // volatile only
+		}
+		fmt.Fprintf(&b, "%s %x\n", g.id, g.stored)
+		for _, topic := range g.topics() {
+			for _, partition := range g.partitions(topic) {
+				fmt.Fprintf(&b, "\t%s-%d %+v\n", topic, partition, g.offsets[topic][partition])
+			}
+		}
+	}
+	return b.String()
 }
 
-func (l *live) sync(req *wire.SyncGroupRequest) *answer[*wire.SyncGroupResponse] {
-	a := new(answer[*wire.SyncGroupResponse])
-	l.commit(l.m.SyncGroup(l.at, req, a))
-	return a
+// compact keeps the last record of each key; tombstones go, as after delete.retention.ms.
+func compact(log []machine.Record) (kept []machine.Record) {
+	last := make(map[string]int)
+	for i := range log {
+		last[string(log[i].Key)] = i
+	}
+	for i := range log {
+		if last[string(log[i].Key)] == i && log[i].Value != nil {
+			kept = append(kept, log[i])
+		}
+	}
+	return kept
 }
 
-func joinRequest(group, member string) *wire.JoinGroupRequest {
-	return &wire.JoinGroupRequest{GroupId: group, MemberId: member, SessionTimeoutMs: 10_000, RebalanceTimeoutMs: 60_000, ProtocolType: "consumer",
-		Protocols: []wire.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte{0, 0, 0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 0}}}}
+// replay is a machine of these records.
+func (l *live) replay(log []machine.Record) *Machine {
+	l.t.Helper()
+	m := l.empty()
+	for i := range log {
+		if err := m.Apply(log[i:i+1], log[i].Offset+1, 0); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return m
 }
 
-// TestOneMember walks one member through a whole life, and commits on the way.
-func TestOneMember(t *testing.T) {
-	l := newLive(t)
-	l.create("t", 1)
-	client := Client{ID: "c", Host: "/127.0.0.1", Version: 9}
-	first := l.join(client, joinRequest("g", ""))
-	if first.value.ErrorCode != wire.ErrorMemberIDRequired || first.value.MemberId == "" {
-		t.Fatalf("first join: %+v", first.value)
+// check holds invariant 8, and that a settled group is what its record says.
+func (l *live) check() error {
+	want := durable(l.m)
+	if got := durable(l.replay(l.log)); got != want {
+		return fmt.Errorf("live:\n%sreplayed:\n%s", want, got)
 	}
-	id := first.value.MemberId
-	second := l.join(client, joinRequest("g", id))
-	if second.isSet {
-		t.Fatal("the initial rebalance delay was skipped")
+	if got := durable(l.replay(compact(l.log))); got != want {
+		return fmt.Errorf("live:\n%scompacted and replayed:\n%s", want, got)
 	}
-	l.pass(3 * time.Second)
-	if !second.isSet || second.value.ErrorCode != 0 || second.value.GenerationId != 1 || second.value.Leader != id || len(second.value.Members) != 1 {
-		t.Fatalf("second join: %+v", second.value)
+	for _, g := range l.m.sorted() {
+		if c := g.classic; c != nil && g.stored != nil && (c.state == stable || c.state == empty) {
+			if record := c.record(); !bytes.Equal(record.Value, g.stored) {
+				return fmt.Errorf("group %s is %x, its record says %x", g.id, record.Value, g.stored)
+			}
+		}
 	}
-	synced := l.sync(&wire.SyncGroupRequest{GroupId: "g", GenerationId: 1, MemberId: id,
-		Assignments: []wire.SyncGroupRequestAssignment{{MemberId: id, Assignment: []byte("all")}}})
-	if string(synced.value.Assignment) != "all" {
-		t.Fatalf("sync: %+v", synced.value)
-	}
-	if code := l.m.Heartbeat(l.at, &wire.HeartbeatRequest{GroupId: "g", GenerationId: 1, MemberId: id}); code != 0 {
-		t.Fatal(code)
-	}
-	records, committed := l.m.OffsetCommit(l.at, client, &wire.OffsetCommitRequest{GroupId: "g", GenerationIdOrMemberEpoch: 1, MemberId: id, RetentionTimeMs: -1,
-		Topics: []wire.OffsetCommitRequestTopic{{Name: "t", Partitions: []wire.OffsetCommitRequestPartition{{CommittedOffset: 7, CommittedLeaderEpoch: 2}}}}})
-	l.commit(records)
-	if code := committed.Topics[0].Partitions[0].ErrorCode; code != 0 {
-		t.Fatal(code)
-	}
-	fetched := l.m.OffsetFetch(client, &wire.OffsetFetchRequestGroup{GroupId: "g"})
-	if p := fetched.Topics[0].Partitions[0]; p.CommittedOffset != 7 || p.CommittedLeaderEpoch != 2 {
-		t.Fatalf("fetched %+v", p)
-	}
-	l.pass(10 * time.Second)
-	if got := l.m.DescribeGroups(client, []string{"g"})[0]; got.GroupState != "Empty" {
-		t.Fatalf("after its session: %+v", got)
-	}
-	if len(l.rebalances) != 2 || l.rebalances[1].TimedOut[0] != id {
-		t.Fatalf("rebalances: %+v", l.rebalances)
-	}
-	l.pass(8 * 24 * time.Hour)
-	if len(l.m.groups) != 0 {
-		t.Fatal("the group outlived its offsets")
-	}
+	return nil
 }

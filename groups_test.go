@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/admin"
 	"github.com/ottla-io/ottla/internal/api"
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/group"
+	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/transport"
 	"github.com/ottla-io/ottla/internal/vfs"
@@ -216,6 +219,54 @@ func (b *groupsBench) delete(topic string) wire.ErrorCode {
 	b.controller.DeleteTopics(req, func(resp *wire.DeleteTopicsResponse) { deleted <- resp.Responses[0].ErrorCode })
 	return <-deleted
 }
+
+// TestGroupMetrics: the lag of a group is what it has not committed, and a scrape looks at a bounded number of offsets.
+func TestGroupMetrics(t *testing.T) {
+	b := newGroupsBench(t, vfs.NewMem(1), nil)
+	b.create("t", 2)
+	for p := range int32(2) {
+		var res replication.Produced
+		batch := record.NewBuilder(record.None, record.DefaultLevel)
+		for range 10 {
+			batch.Append(time.Now().UnixMilli(), nil, []byte("x"))
+		}
+		built, err := batch.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &replication.Waiter{Owner: make(firedWaiter, 1)}
+		waiting := b.cluster.partitions.Produce(&replication.ProduceQuery{Target: replication.Target{Topic: "t", Partition: p}, Records: built, Acks: -1}, &res, w)
+		b.cluster.partitions.Flush()
+		if waiting {
+			<-w.Owner.(firedWaiter)
+		}
+	}
+	b.commit("slow", "t", 2, 3)
+	b.commit("done", "t", 2, 10)
+	b.commit("ahead", "t", 1, 12) // of records that are gone
+	samples := map[string]float64{}
+	b.metrics(func(s admin.Sample) {
+		name := s.Name
+		for _, label := range s.Labels {
+			name += " " + label.Value
+		}
+		samples[name] = s.Value
+	})
+	for name, want := range map[string]float64{
+		"ottla_group_lag slow t": 14, "ottla_group_lag done t": 0, "ottla_group_lag ahead t": 0, "ottla_group_members slow": 0,
+		"ottla_groups Empty": 3, "ottla_groups Stable": 0, "ottla_group_offsets": 5, "ottla_group_commits_total": 5, "ottla_groups_unreported": 0,
+		"ottla_group_coordinators_silent": 0,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s is %v (%v), want %v", name, got, ok, want)
+		}
+	}
+}
+
+// firedWaiter is a replication.WaiterOwner.
+type firedWaiter chan *replication.Waiter
+
+func (f firedWaiter) Fired(w *replication.Waiter) { f <- w }
 
 // BenchmarkLoadGroups loads a million commits of 10,000 offsets, from a disk in memory.
 func BenchmarkLoadGroups(b *testing.B) {

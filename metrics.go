@@ -44,6 +44,7 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 		total("background_wait_seconds_total", "Time that background work was due and waited for its budget, or for other such work.", work.Waited.Seconds(), label)
 		total("background_bytes_total", "Bytes that background work read and wrote, where it counts them.", float64(work.Bytes), label)
 	}
+	b.groupMetrics(gauge, total)
 	b.serverMetrics(gauge, total, emit)
 }
 

@@ -65,12 +65,8 @@ func (m *Machine) Stats() Stats {
 	s := Stats{Totals: m.totals, Groups: make(map[string]int)}
 	for _, g := range m.groups {
 		s.Groups[g.state()]++
-		if g.classic != nil {
-			s.Members += len(g.classic.members)
-		}
-		for _, partitions := range g.offsets {
-			s.Offsets += len(partitions)
-		}
+		s.Members += g.memberCount()
+		s.Offsets += g.offsetCount()
 	}
 	return s
 }

@@ -1,0 +1,62 @@
+package group
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/ottla-io/ottla/internal/ids"
+)
+
+// Report is one group as metrics show it.
+type Report struct {
+	Group   string
+	State   string // in Kafka's words
+	Members int
+	Read    []Position // by topic and partition
+}
+
+// Position is how far a group has read one partition.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    ids.Offset // of the next record to read
+}
+
+// Report tells about the first groups by name that have at most limit offsets together; omitted is how many more there are. The caller
+// may keep what it gets.
+func (m *Machine) Report(limit int) (reports []Report, omitted int) {
+	all := m.sorted()
+	for i, g := range all {
+		count := g.offsetCount()
+		if count > limit {
+			return reports, len(all) - i
+		}
+		limit -= max(count, 1)
+		r := Report{Group: g.id, State: g.state(), Members: g.memberCount(), Read: make([]Position, 0, count)}
+		for topic, partitions := range g.offsets {
+			for partition, c := range partitions {
+				r.Read = append(r.Read, Position{topic, partition, c.Offset})
+			}
+		}
+		slices.SortFunc(r.Read, func(a, b Position) int {
+			return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		})
+		reports = append(reports, r)
+	}
+	return reports, 0
+}
+
+func (g *Group) memberCount() int {
+	if g.classic == nil {
+		return 0
+	}
+	return len(g.classic.members)
+}
+
+func (g *Group) offsetCount() (count int) {
+	for partitions := range maps.Values(g.offsets) {
+		count += len(partitions)
+	}
+	return count
+}

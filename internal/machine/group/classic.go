@@ -105,6 +105,9 @@ func (m *Machine) loadClassic(at machine.Moment, g *Group) {
 			rebalanceTimeoutMs: stored.RebalanceTimeout, sessionTimeoutMs: stored.SessionTimeout,
 			protocols:  []wire.JoinGroupRequestProtocol{{Name: value.Protocol.Value, Metadata: stored.Subscription}},
 			assignment: stored.Assignment}
+		if c.byID[loaded.id] != nil || loaded.instanceID.Valid && c.byStatic[loaded.instanceID.Value] != nil {
+			continue // no coordinator writes a member twice
+		}
 		if loaded.rebalanceTimeoutMs == -1 {
 			loaded.rebalanceTimeoutMs = loaded.sessionTimeoutMs
 		}

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"maps"
+	"slices"
 	"unicode/utf16"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -154,24 +156,24 @@ func (m *Machine) OffsetDelete(req *wire.OffsetDeleteRequest) ([]machine.Record,
 
 // TopicsDeleted forgets the offsets of topics that were deleted. Those of a new topic of the same name stay.
 func (m *Machine) TopicsDeleted(deleted map[string]ids.TopicID) []machine.Record {
-	return m.forgetOffsets(func(topic string, c Committed) bool {
-		id, gone := deleted[topic]
-		return gone && (c.Topic.IsZero() || c.Topic == id)
-	})
+	names := slices.Sorted(maps.Keys(deleted))
+	return m.forgetOffsets(func(*Group) []string { return names },
+		func(topic string, c Committed) bool { return c.Topic.IsZero() || c.Topic == deleted[topic] })
 }
 
 // ForgetMissingTopics forgets the offsets of topics that are not in the image any more, such as those that were deleted while
 // nobody led this partition. The caller knows that the image is at least as new as every commit.
 func (m *Machine) ForgetMissingTopics() []machine.Record {
-	return m.forgetOffsets(func(topic string, c Committed) bool {
+	return m.forgetOffsets((*Group).topics, func(topic string, c Committed) bool {
 		now := m.topic(topic)
 		return now == nil || !c.of(now)
 	})
 }
 
-func (m *Machine) forgetOffsets(which func(topic string, c Committed) bool) (records []machine.Record) {
+// forgetOffsets forgets, in every group, those of its topics' offsets for which which says so.
+func (m *Machine) forgetOffsets(topics func(*Group) []string, which func(topic string, c Committed) bool) (records []machine.Record) {
 	for _, g := range m.sorted() {
-		for _, topic := range g.topics() {
+		for _, topic := range topics(g) {
 			for _, partition := range g.partitions(topic) {
 				if which(topic, g.offsets[topic][partition]) {
 					records = append(records, offsetTombstone(g, topic, partition))

@@ -298,6 +298,9 @@ func (l *Log) roll() (*segment, error) {
 			return nil, fmt.Errorf("roll %s: %w", l.tp, err)
 		}
 		l.newFiles = l.newFiles || made
+		if err := l.syncNames(); err != nil {
+			return nil, err
+		}
 	}
 	if old != nil && old.base == base { // an empty active segment, too far below the first offset of a leader's batches
 		panic("storage: roll of an empty segment at its own base")
@@ -319,6 +322,23 @@ func (l *Log) roll() (*segment, error) {
 	l.setSegments(append(slices.Clone(segments), fresh))
 	l.queueForSync()
 	return fresh, nil
+}
+
+// syncNames makes durable that the segments before a new one exist, if no round has since they were made: a crash that lost one of them and kept the next would
+// leave a log without its head, which nothing tells from one whose head was deleted.
+func (l *Log) syncNames() error {
+	if !l.newFiles && !l.namesInRound {
+		return nil
+	}
+	if err := l.store.cfg.FS.SyncDir(l.path); err != nil {
+		err = &OfflineError{l.path, fmt.Errorf("sync directory %s: %w", l.path, err)}
+		l.fail(err)
+		l.dir.flusher.add(l) // the flusher tells the owner
+		l.dir.flusher.request(true)
+		return err
+	}
+	l.newFiles = false
+	return nil
 }
 
 // queueForSync lists the log with the flusher although nothing was appended.

@@ -151,6 +151,8 @@ type Events struct {
 	DirectoryOffline func(dir string, err error, marked bool)
 	// RetentionDeleted tells the segments and bytes that retention removed, and the new log start.
 	RetentionDeleted func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset)
+	// RecordsDeleted tells the segments and bytes that DeleteRecords removed, perhaps none, and the new log start.
+	RecordsDeleted func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset)
 	// Quarantined tells that a directory was set aside under a new name.
 	Quarantined func(from, to, why string)
 	// LowSpace is called when a directory falls below its reserve and when it is above it again.

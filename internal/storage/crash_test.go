@@ -29,7 +29,8 @@ type life struct {
 	bytes   []byte
 	starts  []int        // of each batch, in bytes; one more at the end
 	offsets []ids.Offset // of each batch; one more at the end
-	start   ids.Offset   // the largest log start it had in memory
+	start   ids.Offset   // the largest log start it had in memory: that much is on disk
+	asked   ids.Offset   // the furthest that a call which has not returned may move it
 	durable ids.Offset
 }
 
@@ -43,11 +44,14 @@ func (l *life) add(b record.Batch) {
 	l.offsets = append(l.offsets, b.NextOffset())
 }
 
-// slice is the bytes from one batch boundary to another; ok is false if one of them is none.
+// slice is the bytes from the batch that holds an offset up to a batch boundary; ok is false if that is none.
 func (l *life) slice(from, to ids.Offset) ([]byte, bool) {
+	if from == to {
+		return nil, from <= l.offsets[len(l.offsets)-1]
+	}
 	a, b := -1, -1
 	for i, o := range l.offsets {
-		if o == from {
+		if o <= from {
 			a = l.starts[i]
 		}
 		if o == to {
@@ -58,6 +62,19 @@ func (l *life) slice(from, to ids.Offset) ([]byte, bool) {
 		return nil, false
 	}
 	return l.bytes[a:b], true
+}
+
+// cut makes the life end at an offset where a crash left the log. Where that lies inside a batch, the batch's records below it were deleted and what was left
+// of it was lost.
+func (l *life) cut(end ids.Offset) {
+	for len(l.offsets) > 1 && l.offsets[len(l.offsets)-1] > end {
+		l.offsets = l.offsets[:len(l.offsets)-1]
+		l.starts = l.starts[:len(l.starts)-1]
+	}
+	l.bytes = l.bytes[:l.starts[len(l.starts)-1]]
+	if l.offsets[len(l.offsets)-1] < end {
+		l.offsets, l.starts = append(l.offsets, end), append(l.starts, len(l.bytes))
+	}
 }
 
 // crashScript runs random operations on one partition; at each operation of the disk a crash is tried.
@@ -164,12 +181,21 @@ func (c *crashScript) step() {
 		c.note("wait")
 		signal := c.env.NewSignal()
 		signal.WaitFor(time.Duration(c.random.IntN(100)) * time.Millisecond)
-	case r < 86:
+	case r < 84:
 		c.note("retain")
+		c.life().asked = c.log.LogEnd()
 		if err := c.log.ApplyRetention(c.ts); err != nil {
 			c.fatalf("retention: %v", err)
 		}
-		c.life().start = max(c.life().start, c.log.LogStart())
+		c.moved()
+	case r < 87:
+		c.note("delete records")
+		c.deleteRecords(false)
+	case r < 88:
+		c.note("delete records, disk full")
+		rule := c.faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "log-start-offset-checkpoint*", Action: vfs.FailNoSpace})
+		c.deleteRecords(true)
+		rule.Remove()
 	case r < 93:
 		c.note("reopen")
 		if err := c.store.Close(); err != nil {
@@ -220,6 +246,29 @@ func (c *crashScript) append(fails bool) {
 		l.bytes, l.starts, l.offsets = mark.bytes, mark.starts, mark.offsets
 	}
 }
+
+// deleteRecords moves the log start to a random offset, also inside a batch, and also over what is not durable yet, as replicated durability allows.
+func (c *crashScript) deleteRecords(full bool) {
+	start, end := c.log.LogStart(), c.log.LogEnd()
+	before := start + ids.Offset(c.random.Int64N(int64(end-start)+1))
+	if c.random.IntN(5) == 0 {
+		before = end
+	}
+	c.life().asked = before
+	deletions := []storage.RecordDeletion{{Log: c.log, Before: before}}
+	c.store.DeleteRecords(deletions)
+	want := before
+	if full && before > start {
+		want = start
+	}
+	if err := deletions[0].Err; (err != nil) != (full && before > start) || c.log.LogStart() != want {
+		c.fatalf("delete records below %d of %d to %d: %v, and it starts at %d", before, start, end, err, c.log.LogStart())
+	}
+	c.moved()
+}
+
+// moved notes that a call which may move the log start has returned.
+func (c *crashScript) moved() { c.life().start, c.life().asked = c.log.LogStart(), 0 }
 
 // abort writes a transaction and the marker that aborts it, or the marker only.
 func (c *crashScript) abort() {
@@ -294,11 +343,8 @@ func (c *crashScript) crashAndGoOn() {
 	c.check(c.disk, c.log, "after a crash")
 	// What was lost is no part of the log any more, and what was found is durable.
 	l := c.life()
-	for len(l.offsets) > 1 && l.offsets[len(l.offsets)-1] > c.log.LogEnd() {
-		l.offsets = l.offsets[:len(l.offsets)-1]
-		l.starts = l.starts[:len(l.starts)-1]
-	}
-	l.bytes = l.bytes[:l.starts[len(l.starts)-1]]
+	l.cut(c.log.LogEnd())
+	l.start, l.asked = c.log.LogStart(), 0
 	l.durable = c.log.DurableEnd()
 }
 
@@ -309,8 +355,8 @@ func (c *crashScript) check(disk *vfs.Mem, log *storage.Log, when string) []byte
 	if end < l.durable {
 		c.fatalf("%s: log ends at %d, and %d was durable", when, end, l.durable)
 	}
-	if start > l.start && start > log.LogStart() || start > l.offsets[len(l.offsets)-1] {
-		c.fatalf("%s: log starts at %d", when, start)
+	if start < l.start || start > max(l.start, l.asked) {
+		c.fatalf("%s: log starts at %d, want %d to %d", when, start, l.start, l.asked)
 	}
 	if log.DurableEnd() > end || log.DurableEnd() < start {
 		c.fatalf("%s: durable end %d of a log from %d to %d", when, log.DurableEnd(), start, end)
@@ -329,7 +375,7 @@ func (c *crashScript) check(disk *vfs.Mem, log *storage.Log, when string) []byte
 		if err != nil {
 			c.fatalf("%s: %v", when, err)
 		}
-		if e := log.EpochAt(b.BaseOffset()); e != b.LeaderEpoch() {
+		if e := log.EpochAt(max(b.BaseOffset(), start)); e != b.LeaderEpoch() {
 			c.fatalf("%s: offset %d has epoch %d, and the cache says %d", when, b.BaseOffset(), b.LeaderEpoch(), e)
 		}
 		epoch, rest = b.LeaderEpoch(), tail
@@ -402,6 +448,9 @@ func (c *crashScript) checkTimes(log *storage.Log, content []byte, when string) 
 			c.fatalf("%s: %v", when, err)
 		}
 		for i := range b.Count() { // makeBatch's timestamps rise by one
+			if b.BaseOffset()+ids.Offset(i) < log.LogStart() {
+				continue
+			}
 			f := storage.FoundOffset{Offset: b.BaseOffset() + ids.Offset(i), TimestampMs: b.BaseTimestamp() + int64(i), Epoch: b.LeaderEpoch()}
 			if f.TimestampMs >= target && !ok {
 				want, ok = f, true

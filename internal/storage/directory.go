@@ -255,19 +255,6 @@ func (d *directory) mayHaveGaps(l *Log) bool {
 	return once || d.cleanedLost || l.cfg.Compact
 }
 
-// writeLogStarts persists the log start offsets: before the segments below them go.
-func (d *directory) writeLogStarts(logs ...*Log) error {
-	return d.writing(func() error {
-		starts := maps.Clone(d.starts)
-		for _, l := range logs {
-			if l.failure.Load() == nil {
-				starts[l.tp] = l.LogStart()
-			}
-		}
-		return d.write(logStartFile, &d.starts, starts)
-	})
-}
-
 // points is what the checkpoints say of one log.
 func (d *directory) points(tp ids.TopicPartition) (recovery, start, watermark ids.Offset) {
 	d.mu.Lock()

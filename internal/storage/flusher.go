@@ -247,7 +247,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 		l.newSnapshots = l.newSnapshots[:0]
 		if l.newFiles {
 			f.dirs = append(f.dirs, l.path)
-			l.newFiles = false
+			l.newFiles, l.namesInRound = false, true
 		}
 		if l.newDir {
 			f.items = append(f.items, syncItem{path: l.path + "/" + partitionMetadataFile})
@@ -387,6 +387,7 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 	if j.active != nil {
 		l.hints.add(byRead, j.active, j.end, j.size)
 	}
+	l.namesInRound = false
 	l.durable.Store(int64(j.end))
 	l.mu.Unlock()
 	l.dir.flushedBytes.Add(bytes)

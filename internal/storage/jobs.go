@@ -316,36 +316,26 @@ func (r *retention) step(s *slice) time.Duration {
 	}
 	r.pass.begin(d)
 	nowMs := d.store.env().Now().UnixMilli()
-	var plans []retentionPlan
-	var logs []*Log
+	var raises []raise
 	complete := r.pass.each(s, func(l *Log) {
-		plan, err := l.planRetention(nowMs)
+		r, err := l.planRetention(nowMs)
 		if err != nil {
 			d.store.problem("apply retention to "+l.tp.String(), err)
 		}
-		if len(plan.segments) > 0 {
-			plans, logs = append(plans, plan), append(logs, l)
+		if r.log != nil {
+			raises = append(raises, r)
 		}
 	})
-	d.carryOut(plans, logs)
+	if err := d.raiseLogStarts(raises); err != nil {
+		d.store.problem("write log start offsets in "+d.path, err)
+	}
+	for i := range raises {
+		raises[i].retained()
+	}
 	if !complete {
 		return 0
 	}
 	return d.store.env().Monotonic() + d.store.retentionCheck()
-}
-
-// carryOut makes the log starts durable, then lets the segments below them go.
-func (d *directory) carryOut(plans []retentionPlan, logs []*Log) {
-	if len(plans) == 0 {
-		return
-	}
-	if err := d.writeLogStarts(logs...); err != nil {
-		d.store.problem("write log start offsets in "+d.path, err)
-		return
-	}
-	for _, p := range plans {
-		p.carryOut()
-	}
 }
 
 // expiry forgets the producers of one directory's logs that were idle for producer.id.expiration.ms.

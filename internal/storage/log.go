@@ -26,6 +26,7 @@ type Log struct {
 	queued                    atomic.Bool // in the flusher's list, or about to be
 	hints                     hints
 	epochs                    epochCache
+	durableWaits              durableWaits
 
 	// naming is held while files of sealed segments change their names or go, and by whoever ends the log: compaction, retention and deletion exclude each
 	// other by it. Taken before mu, never on the append path.
@@ -37,6 +38,7 @@ type Log struct {
 	unsynced         []*segment   // those with a pin, or with unsynced indexes
 	created          bool         // the directory exists
 	newFiles, newDir bool         // the directory's, or its parent's, entries are not synced yet
+	namesInRound     bool         // a flush round is about to sync the directory's
 	sinceSnapshot    int64        // bytes appended since the last producer snapshot
 	lastSnapshot     ids.Offset   // its offset; -1: none
 	newSnapshots     []ids.Offset // not synced yet
@@ -69,9 +71,10 @@ func (l *Log) LogEnd() ids.Offset { return ids.Offset(l.logEnd.Load()) }
 // DurableEnd is the offset below which everything is on disk: a power cut cannot take it.
 func (l *Log) DurableEnd() ids.Offset { return ids.Offset(l.durable.Load()) }
 
-// LastStable is the offset below which no transaction is open, at most highWatermark (KIP-98).
+// LastStable is the offset below which no transaction is open: logStart ≤ LastStable ≤ highWatermark (KIP-98). A transaction may have begun in records that are
+// deleted by now.
 func (l *Log) LastStable(highWatermark ids.Offset) ids.Offset {
-	return min(highWatermark, ids.Offset(l.firstUnstable.Load()))
+	return min(highWatermark, max(ids.Offset(l.firstUnstable.Load()), l.LogStart()))
 }
 
 // SetHighWatermark tells the watermark to write into replication-offset-checkpoint, and the bound of retention.
@@ -118,6 +121,7 @@ func (l *Log) fail(err error) {
 func (l *Log) OnDurable(fn func(end ids.Offset)) { l.onDurable.Store(&fn) }
 
 func (l *Log) notify() {
+	l.durableWaits.wake()
 	if fn := l.onDurable.Load(); fn != nil {
 		(*fn)(l.DurableEnd())
 	}

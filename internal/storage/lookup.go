@@ -128,20 +128,24 @@ func (l *Log) MaxTimestamp(limit ids.Offset) (found FoundOffset, ok bool, err er
 		s.mu.Lock()
 		holder := s.maxOffset
 		s.mu.Unlock()
-		if holder < limit && most >= 0 {
+		start := l.LogStart()
+		if s.base >= start && holder < limit && most >= 0 {
 			largest = most
 			return FoundOffset{}, false, nil
 		}
-		// The largest of the segment lies at or above limit: look below it, batch by batch.
+		// The largest of the segment may lie below start, at or above limit: look between them, batch by batch.
 		err = s.walk(0, func(b record.Batch, at int64, h *handle) error {
 			if b.BaseOffset() >= limit {
 				return errFound
 			}
-			if b.LastOffset() < limit {
+			if b.BaseOffset() >= start && b.LastOffset() < limit {
 				largest = max(largest, b.MaxTimestamp())
 				return nil
 			}
-			_, _, err := s.inBatch(h, at, b.BaseOffset(), limit, func(t int64) bool {
+			if b.LastOffset() < start {
+				return nil
+			}
+			_, _, err := s.inBatch(h, at, start, limit, func(t int64) bool {
 				largest = max(largest, t)
 				return false
 			})

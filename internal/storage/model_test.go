@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,13 @@ type modelBatch struct {
 	epoch ids.LeaderEpoch
 }
 
+// modelSegment is a segment as the model expects it.
+type modelSegment struct {
+	base          ids.Offset
+	bytes         int
+	first, newest int64 // timestamps: the first batch's largest, and the segment's
+}
+
 // model runs the same operations on a slice and on a log.
 type model struct {
 	t       *testing.T
@@ -38,8 +46,11 @@ type model struct {
 	log     *storage.Log
 	cfg     storage.LogConfig
 	batches []modelBatch
-	ts      int64
-	epoch   ids.LeaderEpoch
+	// segments are those that the log has, the last being the active one.
+	segments []modelSegment
+	start    ids.Offset
+	ts       int64
+	epoch    ids.LeaderEpoch
 	// of one idempotent producer
 	sequence int32
 	window   []modelBatch
@@ -68,9 +79,93 @@ func (m *model) reopen() {
 	}
 	m.store = openStore(m.t, m.fs, "data")
 	m.log = openLog(m.t, m.store, m.cfg)
-	if m.log.LogEnd() != m.end() || m.log.DurableEnd() != m.end() {
-		m.fatalf("reopened log ends at %d, %d durable, want %d", m.log.LogEnd(), m.log.DurableEnd(), m.end())
+	if m.log.DurableEnd() != m.end() {
+		m.fatalf("reopened log is durable up to %d of %d", m.log.DurableEnd(), m.end())
 	}
+	// A producer snapshot, Kafka's format, has each producer's last batch; those before it are found in the log, if they are there.
+	if n := len(m.window); n > 0 {
+		last := m.window[n-1]
+		m.window = append(slices.DeleteFunc(m.window[:n-1], func(b modelBatch) bool { return b.base < m.segments[0].base }), last)
+	}
+	m.shape("reopened")
+}
+
+// shape compares what can be seen of the log's extent.
+func (m *model) shape(when string) {
+	m.t.Helper()
+	size := 0
+	for _, s := range m.segments {
+		size += s.bytes
+	}
+	if m.log.LogStart() != m.start || m.log.LogEnd() != m.end() || m.log.Segments() != len(m.segments) || m.log.Size() != int64(size) {
+		m.fatalf("%s: log from %d to %d, %d segments of %d bytes, want %d to %d, %d of %d", when, m.log.LogStart(), m.log.LogEnd(),
+			m.log.Segments(), m.log.Size(), m.start, m.end(), len(m.segments), size)
+	}
+	if m.start > 0 {
+		if _, err := m.log.Read(m.start-1, m.end(), 10, true); !errors.Is(err, storage.ErrOffsetOutOfRange) {
+			m.fatalf("%s: read below the log start: %v", when, err)
+		}
+	}
+}
+
+// grow notes a batch in the segment that it must have gone to (Kafka's LogSegment.shouldRoll).
+func (m *model) grow(b modelBatch) {
+	newest := slices.Max(b.times)
+	if n := len(m.segments); n > 0 {
+		s := &m.segments[n-1]
+		if s.bytes == 0 {
+			s.first, s.newest = newest, newest
+		}
+		if s.bytes == 0 || s.bytes+len(b.bytes) <= m.cfg.SegmentBytes && newest-s.first <= m.cfg.SegmentMs {
+			s.bytes, s.newest = s.bytes+len(b.bytes), max(s.newest, newest)
+			return
+		}
+	}
+	m.segments = append(m.segments, modelSegment{b.base, len(b.bytes), newest, newest})
+}
+
+// raise moves the log start; segments wholly below it go.
+func (m *model) raise(start ids.Offset) {
+	m.start = max(m.start, start)
+	for len(m.segments) > 1 && m.segments[1].base <= m.start {
+		m.segments = m.segments[1:]
+	}
+}
+
+// rollAtEnd begins a segment where all records of the last one go.
+func (m *model) rollAtEnd() {
+	if m.segments[len(m.segments)-1].bytes > 0 {
+		m.segments = append(m.segments, modelSegment{base: m.end()})
+	}
+}
+
+// deleteRecords deletes up to a random offset, now and then one that is deleted already, or beyond the end.
+func (m *model) deleteRecords() {
+	before := m.start + ids.Offset(m.random.Int64N(int64(m.end()-m.start)+1))
+	switch m.random.IntN(8) {
+	case 0:
+		before = m.end()
+	case 1:
+		before = ids.Offset(m.random.Int64N(int64(m.start) + 1))
+	case 2:
+		before = m.end() + 1
+	}
+	deletions := []storage.RecordDeletion{{Log: m.log, Before: before}}
+	m.store.DeleteRecords(deletions)
+	err := deletions[0].Err
+	if before > m.end() {
+		if !errors.Is(err, storage.ErrOffsetOutOfRange) {
+			m.fatalf("delete records below %d of %d: %v", before, m.end(), err)
+		}
+	} else if err != nil {
+		m.fatalf("delete records below %d: %v", before, err)
+	} else {
+		if before == m.end() && len(m.segments) > 0 {
+			m.rollAtEnd()
+		}
+		m.raise(before)
+	}
+	m.shape("after DeleteRecords")
 }
 
 // append adds a batch of random shape; half of them are idempotent, and sometimes one of the last five is sent again.
@@ -105,6 +200,8 @@ func (m *model) append() {
 	}
 	made.bytes, made.base, made.next = batch, a.BaseOffset, a.LastOffset+1
 	m.batches = append(m.batches, made)
+	m.grow(made)
+	m.shape("after an append")
 	if idempotent {
 		m.sequence += int32(len(made.times))
 		m.window = append(m.window, made)
@@ -195,26 +292,38 @@ func (m *model) times() {
 	}
 }
 
-// retain checks that retention deleted whole segments from the front, and enough.
+// retain predicts what retention deletes: whole segments from the front that are too old or too much, the active one only if all have expired.
 func (m *model) retain() {
-	before := m.log.LogStart()
 	if err := waitOn(run.OS(), m.log).flush(m.log); err != nil {
 		m.fatalf("flush: %v", err)
 	}
-	size, segments := m.log.Size(), m.log.Segments()
-	if err := m.log.ApplyRetention(m.ts); err != nil {
+	now := m.ts + int64(m.random.IntN(2000))
+	if err := m.log.ApplyRetention(now); err != nil {
 		m.fatalf("retention: %v", err)
 	}
-	start := m.log.LogStart()
-	if start < before {
-		m.fatalf("log start went back from %d to %d", before, start)
+	size := 0
+	for _, s := range m.segments {
+		size += s.bytes
 	}
-	if m.log.Size() > max(m.cfg.RetentionBytes+int64(m.cfg.SegmentBytes)+2000, 0) && m.log.Segments() > 1 && segments > 1 {
-		m.fatalf("retention left %d of %d bytes in %d segments", m.log.Size(), size, m.log.Segments())
+	excess := size - int(m.cfg.RetentionBytes)
+	n := 0
+	for i, s := range m.segments {
+		active := i+1 == len(m.segments)
+		old := m.cfg.RetentionMs >= 0 && now-s.newest > m.cfg.RetentionMs
+		big := m.cfg.RetentionBytes >= 0 && excess >= s.bytes && !active
+		if s.bytes == 0 && active || !old && !big {
+			break
+		}
+		excess -= s.bytes
+		n++
 	}
-	if _, err := m.log.Read(start-1, m.log.LogEnd(), 10, true); start > 0 && !errors.Is(err, storage.ErrOffsetOutOfRange) {
-		m.fatalf("read below the log start: %v", err)
+	if n > 0 {
+		if n == len(m.segments) {
+			m.rollAtEnd()
+		}
+		m.raise(m.segments[n].base)
 	}
+	m.shape("after retention")
 }
 
 func (m *model) epochs() {
@@ -249,7 +358,7 @@ func (m *model) epochs() {
 	}
 }
 
-// TestModel holds the log against a slice of batches: append, roll, retain, reopen, read at random offsets and limits, timestamps, epochs, and the
+// TestModel holds the log against a slice of batches: append, roll, retain, delete records, reopen, read at random offsets and limits, timestamps, epochs, and the
 // window of five batches of an idempotent producer across restarts (invariant 9).
 func TestModel(t *testing.T) {
 	seeds := *modelSeeds
@@ -261,6 +370,9 @@ func TestModel(t *testing.T) {
 		m := &model{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), ts: 1_000_000}
 		m.cfg = storage.LogConfig{SegmentBytes: 300 + random.IntN(8000), IndexIntervalBytes: 1 + random.IntN(1500), Delete: true,
 			RetentionMs: -1, RetentionBytes: int64(5000 + random.IntN(30_000)), SegmentMs: int64(1000 + random.IntN(100_000))}
+		if random.IntN(3) == 0 {
+			m.cfg.RetentionMs, m.cfg.RetentionBytes = int64(1000+random.IntN(4000)), -1
+		}
 		m.reopen()
 		for range 300 {
 			switch r := random.IntN(100); {
@@ -272,8 +384,10 @@ func TestModel(t *testing.T) {
 				m.times()
 			case r < 90:
 				m.epochs()
-			case r < 94:
+			case r < 92:
 				m.retain()
+			case r < 94:
+				m.deleteRecords()
 			case r < 97:
 				m.epoch++
 			default:

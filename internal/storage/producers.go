@@ -164,6 +164,9 @@ func (r *recovery) dropSnapshots(end ids.Offset) error {
 func (r *recovery) loadProducers() error {
 	l := r.log
 	limit, from := l.LogEnd(), l.LogStart()
+	if segments := l.list(); len(segments) > 0 {
+		from = segments[0].base // the producers of deleted records are known for as long as the records are there
+	}
 	if r.scanned {
 		limit = min(limit, r.point)
 	}

@@ -47,11 +47,12 @@ func (l *Log) Read(from, limit ids.Offset, maxBytes int, minOne bool) (Region, e
 	}
 	for {
 		end := l.LogEnd()
+		segments := l.list() // before the start: what is missing in it lies below
 		if start := l.LogStart(); from < start || from > end {
 			return Region{}, ErrOffsetOutOfRange
 		}
 		limit = min(limit, end)
-		region, err := l.readFrom(l.list(), from, limit, maxBytes, minOne)
+		region, err := l.readFrom(segments, from, limit, maxBytes, minOne)
 		if errors.Is(err, errGone) {
 			// Retention took the segment after we found it: logStart is above it by now, unless the log itself is gone.
 			if err := l.Err(); err != nil {

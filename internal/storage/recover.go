@@ -71,7 +71,8 @@ func (r *recovery) run(clean bool) error {
 	if len(segments) == 0 {
 		return r.empty()
 	}
-	r.point = max(r.point, r.start)
+	// Not up to the start: that may lie inside a batch, and what the index says of the batches between point and start was never made durable.
+	r.point = max(r.point, segments[0].base)
 	l.setSegments(segments)
 	l.logStart.Store(int64(r.start))
 	r.loadEpochs()

@@ -12,68 +12,56 @@ import (
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-// retentionPlan is the segments that a log no longer needs. Its log start is above them already; their files go once that is durable.
-type retentionPlan struct {
-	log      *Log
-	segments []*segment
-	bytes    int64
-}
-
 // ApplyRetention deletes segments that retention.ms and retention.bytes no longer ask for, the oldest first, as Kafka does: whole
 // segments, by their largest record timestamp, the active one too if it has expired whole.
 func (l *Log) ApplyRetention(nowMs int64) error {
-	plan, err := l.planRetention(nowMs)
-	if err != nil || len(plan.segments) == 0 {
+	r, err := l.planRetention(nowMs)
+	if err != nil || r.log == nil {
 		return err
 	}
-	if err := l.dir.writeLogStarts(l); err != nil {
+	raises := []raise{r}
+	if err := l.dir.raiseLogStarts(raises); err != nil {
 		return err
 	}
-	plan.carryOut()
+	raises[0].retained()
 	return nil
 }
 
-// planRetention moves the log start above what may go.
-func (l *Log) planRetention(nowMs int64) (retentionPlan, error) {
-	plan := retentionPlan{log: l}
+// planRetention tells where retention wants the log start; the zero raise means that it may stay.
+func (l *Log) planRetention(nowMs int64) (raise, error) {
 	if l.Err() != nil {
-		return plan, nil
+		return raise{}, nil
 	}
 	l.mu.Lock()
-	rolledTo := notRolled
-	err := l.plan(&plan, nowMs, &rolledTo)
+	start, rolledTo, err := l.retainFrom(nowMs)
 	l.mu.Unlock()
 	if rolledTo >= 0 {
 		l.rolled(rolledTo)
 	}
-	return plan, err
+	if err != nil || start <= l.LogStart() {
+		return raise{}, err
+	}
+	return raise{log: l, to: start}, nil
 }
 
-func (l *Log) plan(plan *retentionPlan, nowMs int64, rolledTo *ids.Offset) error {
+// retainFrom is the base of the first segment that stays, 0 if all do. Where none may stay it rolls, and tells so.
+func (l *Log) retainFrom(nowMs int64) (start, rolledTo ids.Offset, err error) {
 	segments := l.list()
 	if !l.cfg.Delete || len(segments) == 0 {
-		return nil
+		return 0, notRolled, nil
 	}
 	n, err := l.expired(segments, nowMs)
 	if err != nil || n == 0 {
-		return err
+		return 0, notRolled, err
 	}
-	if n == len(segments) {
-		fresh, err := l.roll()
-		if err != nil {
-			return fmt.Errorf("roll an expired segment: %w", err)
-		}
-		*rolledTo = fresh.base
-		segments = l.list()
+	if n < len(segments) {
+		return segments[n].base, notRolled, nil
 	}
-	plan.segments = segments[:n]
-	for _, s := range plan.segments {
-		plan.bytes += s.size.Load()
+	fresh, err := l.roll()
+	if err != nil {
+		return 0, notRolled, fmt.Errorf("roll an expired segment: %w", err)
 	}
-	l.logStart.Store(int64(max(l.LogStart(), segments[n].base)))
-	l.setSegments(slices.Clone(segments[n:]))
-	l.epochs.truncateStart(l.LogStart())
-	return nil
+	return fresh.base, fresh.base, nil
 }
 
 // expired counts the segments at the front that may go.
@@ -156,20 +144,17 @@ func (s *segment) loadStats() error {
 	return nil
 }
 
-// carryOut renames the files to .deleted and removes them after file.delete.delay.ms.
-func (p *retentionPlan) carryOut() {
-	l := p.log
-	if !p.removeFiles() {
-		return
-	}
-	if f := l.store.cfg.Events.RetentionDeleted; f != nil {
-		f(l.tp, len(p.segments), p.bytes, l.LogStart())
+// retained removes the files of what retention took out of the log, and tells about it.
+func (r *raise) retained() {
+	if len(r.segments) > 0 && r.removeFiles() && r.log.store.cfg.Events.RetentionDeleted != nil {
+		r.log.store.cfg.Events.RetentionDeleted(r.log.tp, len(r.segments), r.bytes, r.log.LogStart())
 	}
 }
 
-// removeFiles is false if the log ended meanwhile: its directory, and perhaps another's of its name, are not ours any more.
-func (p *retentionPlan) removeFiles() bool {
-	l := p.log
+// removeFiles renames the files to .deleted and has them removed after file.delete.delay.ms. It is false if the log ended meanwhile: its directory, and
+// perhaps another's of its name, are not ours any more.
+func (r *raise) removeFiles() bool {
+	l := r.log
 	l.naming.Lock()
 	defer l.naming.Unlock()
 	if l.failure.Load() != nil {
@@ -177,7 +162,7 @@ func (p *retentionPlan) removeFiles() bool {
 	}
 	l.mu.Lock()
 	delay := l.dir.deleteDelay(l.cfg)
-	for _, s := range p.segments {
+	for _, s := range r.segments {
 		s.retire()
 		if s.pin != nil {
 			s.pin.release()
@@ -185,9 +170,9 @@ func (p *retentionPlan) removeFiles() bool {
 		}
 		s.sealedUnsynced = false
 	}
-	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return slices.Contains(p.segments, s) })
+	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return slices.Contains(r.segments, s) })
 	l.mu.Unlock()
-	for _, s := range p.segments {
+	for _, s := range r.segments {
 		if err := removeSegmentFiles(s.files.fs, s, deletedSuffix); err != nil {
 			l.store.problem("delete a segment of "+l.tp.String(), err)
 			continue

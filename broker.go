@@ -172,7 +172,8 @@ func (b *Broker) openServer() error {
 	b.controller = &controllerGate{self: ids.BrokerID(b.config.NodeID)}
 	b.cluster.groups = newCoordinators(b.doors.env, b.logger, b.cluster, b.controller)
 	b.table = api.NewTable(api.Deps{
-		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups,
+		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions,
+		Deletions: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups,
 		Cluster: b.cluster, Settings: b.apiSettings(),
 	})
 	b.server = server.New(server.Config{
@@ -328,6 +329,9 @@ func (b *Broker) stop() error {
 	}
 	if b.runtime != nil {
 		b.runtime.Close()
+	}
+	if b.cluster != nil {
+		b.cluster.partitions.Close()
 	}
 	if b.store != nil {
 		failed = append(failed, b.store.Close())

@@ -51,6 +51,9 @@ func storageEvents(logger *slog.Logger) storage.Events {
 		RetentionDeleted: func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset) {
 			logger.Info("retention deleted segments", "partition", tp, "segments", segments, "bytes", bytes, "logStart", logStart)
 		},
+		RecordsDeleted: func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset) {
+			logger.Info("records were deleted", "partition", tp, "segments", segments, "bytes", bytes, "logStart", logStart)
+		},
 		Quarantined: func(from, to, why string) {
 			logger.Warn("a directory was set aside", "from", from, "to", to, "why", why)
 		},

@@ -15,8 +15,8 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	topic := newGroup("topic", "Create, list, describe, grow and delete topics")
-	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAddPartitions(), newTopicDelete())
+	topic := newGroup("topic", "Create, list, describe, grow, shorten and delete topics")
+	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAddPartitions(), newTopicDeleteRecords(), newTopicDelete())
 	return topic
 }
 

@@ -43,6 +43,13 @@ type Offsets interface {
 	EpochEnd(q *replication.EpochQuery, res *replication.EpochEnd)
 }
 
+// Deletions is what DeleteRecords needs of the data plane.
+type Deletions interface {
+	// DeleteRecords returns at once; done is called exactly once, from any goroutine, with the outcomes in the order of the queries,
+	// also within the call. No partition is named twice.
+	DeleteRecords(queries []replication.DeletionQuery, done func([]replication.Deleted))
+}
+
 // Controller is what requests need of the cluster's controller. Each call returns at once; done is called exactly once,
 // from any goroutine, after the outcome is committed and Cluster.Image shows it (also within the call). It must not block.
 // Requests and responses have the newest version's fields and belong to the receiver.
@@ -100,6 +107,7 @@ type Deps struct {
 	Partitions Partitions
 	Offsets    Offsets
 	Logs       Logs
+	Deletions  Deletions
 	Controller Controller
 	Groups     Groups // nil until package ottla runs coordinators: no group has one then
 	Cluster    Cluster

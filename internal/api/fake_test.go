@@ -31,6 +31,9 @@ type fakePartitions struct {
 	// onFetch, if set, runs once within Fetch.
 	onFetch func()
 	flushes int // calls of Flush
+	// deletions are the queries of DeleteRecords; slowly, if set, gets its answers instead of the caller.
+	deletions []replication.DeletionQuery
+	slowly    func(done func())
 }
 
 func (p *fakePartitions) Flush() {
@@ -288,6 +291,29 @@ func (p *fakePartitions) ListOffset(q *replication.OffsetQuery, res *replication
 		res.Offset = l.watermark
 	}
 	return false
+}
+
+// DeleteRecords moves log starts, unless slowly holds it back.
+func (p *fakePartitions) DeleteRecords(queries []replication.DeletionQuery, done func([]replication.Deleted)) {
+	p.mu.Lock()
+	p.deletions = append(p.deletions, queries...)
+	results := make([]replication.Deleted, len(queries))
+	for i := range queries {
+		l, code := p.find(&queries[i].Target)
+		if code == wire.ErrorNone {
+			l.start = queries[i].Before
+			results[i].LowWatermark = l.start
+		} else {
+			results[i] = replication.Deleted{Error: code, LowWatermark: -1}
+		}
+	}
+	slowly := p.slowly
+	p.mu.Unlock()
+	if slowly != nil {
+		slowly(func() { done(results) })
+	} else {
+		done(results)
+	}
 }
 
 func (p *fakePartitions) EpochEnd(q *replication.EpochQuery, res *replication.EpochEnd) {

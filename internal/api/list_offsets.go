@@ -16,8 +16,8 @@ import (
 // Without tiered storage the local log is the whole log: -4 answers as -2, and -5 and -6 find nothing (-1).
 //
 // Where we differ from Kafka 4.3.1, on purpose: while records that were appended wait for nothing but a flush, the reply
-// waits for it, so that who wrote with acks=1 finds the end behind his records, as he would in Kafka. And the replica id is
-// ignored: nobody sees past the high watermark.
+// waits for it, so that who wrote with acks=1 finds the end behind his records, as he would in Kafka. The
+// replica id is ignored: nobody sees past the high watermark. And -3 never names a record that was deleted.
 
 // flushWait bounds that wait. The request's timeout does not: it is for reads of tiered storage.
 const flushWait = 5 * time.Second

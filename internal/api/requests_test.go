@@ -40,7 +40,7 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 // TestApiVersionsRanges: exactly what is served, with Kafka 4.3.1's ranges, Produce from 0 (KAFKA-18659).
 func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
-	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 22: {0, 5}, 23: {2, 4},
+	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4},
 		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 55: {0, 2}, 60: {0, 2},
 		61: {0, 0}, 74: {0, 1}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
@@ -124,6 +124,7 @@ func TestTruncatedRequests(t *testing.T) {
 		wire.ListOffsetsKey: newListOffsets(fetchPart{"a", 0, -1}), wire.InitProducerIdKey: newInitProducer(),
 		wire.CreateTopicsKey:            &wire.CreateTopicsRequest{Topics: []wire.CreateTopicsRequestCreatableTopic{{Name: "x"}}},
 		wire.DeleteTopicsKey:            &wire.DeleteTopicsRequest{TopicNames: []string{"x"}, Topics: []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString("x")}}},
+		wire.DeleteRecordsKey:           &wire.DeleteRecordsRequest{Topics: []wire.DeleteRecordsRequestDeleteRecordsTopic{{Name: "a", Partitions: make([]wire.DeleteRecordsRequestDeleteRecordsPartition, 1)}}},
 		wire.CreatePartitionsKey:        &wire.CreatePartitionsRequest{Topics: []wire.CreatePartitionsRequestCreatePartitionsTopic{{Name: "x", Count: 2, Assignments: make([]wire.CreatePartitionsRequestCreatePartitionsAssignment, 1)}}},
 		wire.AlterConfigsKey:            &wire.AlterConfigsRequest{Resources: []wire.AlterConfigsRequestAlterConfigsResource{{ResourceName: "x", Configs: make([]wire.AlterConfigsRequestAlterableConfig, 1)}}},
 		wire.IncrementalAlterConfigsKey: &wire.IncrementalAlterConfigsRequest{Resources: []wire.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceName: "x", Configs: make([]wire.IncrementalAlterConfigsRequestAlterableConfig, 1)}}},

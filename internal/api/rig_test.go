@@ -86,7 +86,7 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 	for _, f := range adjust {
 		f(&settings)
 	}
-	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Controller: g.controller, Cluster: g.cluster, Settings: settings})
+	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Deletions: g.partitions, Controller: g.controller, Cluster: g.cluster, Settings: settings})
 	g.conn = g.newConn()
 	g.createTopic("a", id(1), 2)
 	g.createTopic("b", id(2), 1)

@@ -35,6 +35,7 @@ func NewTable(deps Deps) *Table {
 		{wire.ApiVersionsKey, 0, 4, 0, smallBody, t.apiVersions},
 		{wire.CreateTopicsKey, 2, 7, 2, 16 * smallBody, t.createTopics},
 		{wire.DeleteTopicsKey, 1, 6, 1, 16 * smallBody, t.deleteTopics},
+		{wire.DeleteRecordsKey, 0, 2, 0, 16 * smallBody, t.deleteRecords},
 		{wire.InitProducerIdKey, 0, 5, 0, smallBody, t.initProducerID},
 		{wire.OffsetForLeaderEpochKey, 2, 4, 2, 16 * smallBody, t.offsetForLeaderEpoch},
 		{wire.DescribeAclsKey, 1, 3, 1, smallBody, t.describeACLs},

@@ -44,6 +44,7 @@ type Manager struct {
 	store  *storage.Store
 	limits record.Limits
 	events Events
+	group  *run.Group
 
 	bytesIn, bytesOut, recordsIn, batchesIn, duplicates atomic.Int64
 
@@ -63,9 +64,12 @@ type topic struct {
 func New(config Config) *Manager {
 	return &Manager{
 		self: config.Self, env: config.Env, store: config.Store, limits: config.Limits, events: config.Events,
-		byName: map[string]*topic{}, byID: map[ids.TopicID]*topic{},
+		group: run.NewGroup(config.Env), byName: map[string]*topic{}, byID: map[ids.TopicID]*topic{},
 	}
 }
+
+// Close waits for the deletions of records that are under way, and refuses new ones. The store must still be open.
+func (m *Manager) Close() { m.group.Close() }
 
 // Counters returns the totals.
 func (m *Manager) Counters() Counters {

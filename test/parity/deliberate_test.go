@@ -27,6 +27,10 @@ var deliberate = []difference{
 	{`^metadata-create/(create|bad names) v(8|12|13)$`, `\{ErrorCode:NONE Leader:1 Replicas`, `{ErrorCode:NONE Leader:1 LeaderEpoch:0 Replicas`, "the same, where there are epochs"},
 	{`^metadata-create/(create|bad names) v(12|13)$`, `(Topic:"made\S+") Partitions`, `${1} TopicID:id(unknown) Partitions`, "the same, where there are ids"},
 
+	// DeleteRecords
+	{`^delete-records/all, newest`, ` Timestamp:now Offset:7 LeaderEpoch:0`, ``, "Kafka names a record that was deleted"},
+	{`^delete-records/and on, newest`, `Offset:7`, `Offset:9`, "the same"},
+
 	// DescribeTopicPartitions
 	{`^describe-topic-partitions/empty name v`, `(?s)\{ErrorCode:UNKNOWN_SERVER_ERROR Topic:"page-a"\}\n  \{ErrorCode:UNKNOWN_SERVER_ERROR Topic:""\}`,
 		"{ErrorCode:INVALID_TOPIC_EXCEPTION Topic:\"\" AuthorizedOperations:3576}\n  {ErrorCode:NONE Topic:\"page-a\" TopicID:id(page-a) Partitions:[\n    {ErrorCode:NONE LeaderID:1 LeaderEpoch:0 Replicas:[1] ISR:[1] EligibleLeaderReplicas:[] LastKnownELR:[]}\n    {ErrorCode:NONE Partition:1 LeaderID:1 LeaderEpoch:0 Replicas:[1] ISR:[1] EligibleLeaderReplicas:[] LastKnownELR:[]}\n  ] AuthorizedOperations:3576}",

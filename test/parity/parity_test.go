@@ -25,7 +25,7 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, wireScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios)
 
 func slicesOf(all ...[]scenario) []scenario {
 	var out []scenario

@@ -113,7 +113,7 @@ func (l *Log) vetAborted(s *segment) error {
 		return err
 	}
 	if ok && !bytes.Equal(data[:min(s.checked.txns, int64(len(data)))], want) {
-		if want, ok, err = l.replayAborted(s, s.walkChecked); err != nil {
+		if want, _, err = l.replayAborted(s, s.walkChecked); err != nil {
 			return err
 		}
 		if err := l.replaceAborted(s, want); err != nil {

@@ -239,19 +239,6 @@ func flip(t *testing.T, disk vfs.FS, path string, bit int) {
 	}
 }
 
-func maskEpochs(batches []byte) []byte {
-	out := bytes.Clone(batches)
-	for rest := out; len(rest) > 0; {
-		b, tail, err := record.Next(rest)
-		if err != nil {
-			return out
-		}
-		b.SetLeaderEpoch(0)
-		rest = tail
-	}
-	return out
-}
-
 // A process out of descriptors closes files that it keeps for later; the disk has not failed.
 func TestOutOfDescriptors(t *testing.T) {
 	faults := vfs.NewFault(vfs.NewMem(1))

@@ -109,7 +109,7 @@ type Deps struct {
 	Logs       Logs
 	Deletions  Deletions
 	Controller Controller
-	Groups     Groups // nil until package ottla runs coordinators: no group has one then
+	Groups     Groups
 	Cluster    Cluster
 	Settings   Settings
 }

@@ -64,9 +64,6 @@ func (t *Table) coordinator(v view, version int16, kind int8, key string) wire.F
 	default:
 		return refuse(wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message())
 	}
-	if t.deps.Groups == nil {
-		return refuse(wire.ErrorCoordinatorNotAvailable, "this broker does not serve consumer groups yet: assign partitions instead of subscribing")
-	}
 	id, code := t.deps.Groups.Coordinator(key)
 	if code != wire.ErrorNone {
 		return refuse(code, code.Message())

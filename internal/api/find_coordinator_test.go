@@ -11,25 +11,12 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-// fakeGroups names coordinators: those of groups that it does not know are not there yet.
-type fakeGroups struct {
-	Groups
-	at map[string]ids.BrokerID
-}
-
-func (f *fakeGroups) Coordinator(name string) (ids.BrokerID, wire.ErrorCode) {
-	if id, ok := f.at[name]; ok {
-		return id, wire.ErrorNone
-	}
-	return ids.NoBroker, wire.ErrorCoordinatorNotAvailable
-}
-
 // TestFindCoordinator: groups have a live broker, by the address that this listener's clients know, or a retriable code; transactions
 // and share groups, which are not served, a final one.
 func TestFindCoordinator(t *testing.T) {
 	g := newRig(t, run.OS())
 	g.cluster.apply(t, brokerRecord(8, false), brokerRecord(9, true))
-	g.table.deps.Groups = &fakeGroups{at: map[string]ids.BrokerID{"here": selfID, "there": 8, "fenced": 9, "gone": 10}}
+	g.groups.at = map[string]ids.BrokerID{"here": selfID, "there": 8, "fenced": 9, "gone": 10}
 	type found = wire.FindCoordinatorResponseCoordinator
 	none := func(code wire.ErrorCode, message string) found {
 		return found{NodeId: -1, Port: -1, ErrorCode: code, ErrorMessage: wire.SomeString(message)}

@@ -145,6 +145,7 @@ func rack(b *metadata.Broker) wire.NullString {
 // authorizer (KIP-430).
 const (
 	clusterOperations int32 = 8096 // alter, alter configs, cluster action, create, describe, describe configs, idempotent write
+	groupOperations   int32 = 3400 // alter configs, delete, describe, describe configs, read
 	topicOperations   int32 = 3576 // alter, alter configs, create, delete, describe, describe configs, read, write
 	noOperations      int32 = -1 << 31
 )

@@ -40,8 +40,9 @@ func TestApiVersionsUnknownVersion(t *testing.T) {
 // TestApiVersionsRanges: exactly what is served, with Kafka 4.3.1's ranges, Produce from 0 (KAFKA-18659).
 func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
-	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 10: {0, 6}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4},
-		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 55: {0, 2}, 60: {0, 2},
+	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 8: {2, 10}, 9: {1, 10}, 10: {0, 6},
+		11: {0, 9}, 12: {0, 4}, 13: {0, 5}, 14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4},
+		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 47: {0, 0}, 55: {0, 2}, 60: {0, 2},
 		61: {0, 0}, 74: {0, 1}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
 		var resp wire.ApiVersionsResponse
@@ -104,7 +105,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: %+v, wire knows %d to %d", wire.APIName(key), entry, low, high)
 		}
 	}
-	for _, key := range []int16{-1, 4, 8, 17, 127, 128, 32767} {
+	for _, key := range []int16{-1, 4, 24, 17, 127, 128, 32767} {
 		if _, ok := g.table.Lookup(key); ok {
 			t.Errorf("key %d is served", key)
 		}
@@ -134,6 +135,7 @@ func TestTruncatedRequests(t *testing.T) {
 		wire.ListPartitionReassignmentsKey: &wire.ListPartitionReassignmentsRequest{}, wire.FindCoordinatorKey: &wire.FindCoordinatorRequest{Key: "g"},
 	}
 	addAdminRequests(requests)
+	addGroupRequests(requests)
 	for i := range g.table.entries {
 		entry := &g.table.entries[i]
 		req, ok := requests[entry.Key]

@@ -28,6 +28,7 @@ type rig struct {
 	partitions *fakePartitions
 	controller *fakeController
 	cluster    *fakeCluster
+	groups     *fakeGroups
 	table      *Table
 	conn       *Conn
 }
@@ -81,12 +82,13 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 		controller: &fakeController{}, cluster: &fakeCluster{image: metadata.Empty()}}
 	g.controller.rig = g
 	g.cluster.apply(t, brokerRecord(selfID, false), &wire.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 30})
+	g.groups = newFakeGroups(env, g.cluster)
 	settings := Settings{NodeID: selfID, ClusterID: clusterID, RequestMaxBytes: 100 << 20, FetchMaxBytes: 55 << 20,
 		FetchSessionSlots: 4, DescribePartitionsLimit: 2000, AutoCreateTopics: true, DeleteTopics: true}
 	for _, f := range adjust {
 		f(&settings)
 	}
-	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Deletions: g.partitions, Controller: g.controller, Cluster: g.cluster, Settings: settings})
+	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Deletions: g.partitions, Controller: g.controller, Groups: g.groups, Cluster: g.cluster, Settings: settings})
 	g.conn = g.newConn()
 	g.createTopic("a", id(1), 2)
 	g.createTopic("b", id(2), 1)
@@ -94,7 +96,7 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 }
 
 func (g *rig) newConn() *Conn {
-	return &Conn{Listener: "PLAINTEXT", LocalHost: "10.0.0.1", LocalPort: 1234, SoftwareName: "unknown", SoftwareVersion: "unknown"}
+	return &Conn{Listener: "PLAINTEXT", LocalHost: "10.0.0.1", LocalPort: 1234, RemoteHost: "192.0.2.1", SoftwareName: "unknown", SoftwareVersion: "unknown"}
 }
 
 // anotherConn is the same broker over another connection.
@@ -149,7 +151,7 @@ func (g *rig) startBody(key, version int16, body []byte) *call {
 		g.t.Fatalf("%s is not served", wire.APIName(key))
 	}
 	c := &call{g: g, signal: g.env.NewSignal()}
-	c.r = &Request{Conn: g.conn, Key: key, Version: version, Body: body, Reply: new(wire.Encoder), Received: g.env.Monotonic(), Waker: func(*Request) {
+	c.r = &Request{Conn: g.conn, Key: key, Version: version, Body: body, Reply: new(wire.Encoder), Received: g.env.Monotonic(), ClientID: "tester", Waker: func(*Request) {
 		c.mu.Lock()
 		c.wakes++
 		c.mu.Unlock()

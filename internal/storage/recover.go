@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -51,8 +50,6 @@ type recovery struct {
 	scanned   bool
 	gaps      bool // offsets may be missing: compaction
 	changed   bool // something must be synced
-	// fileEpochs is what leader-epoch-checkpoint says: all below the recovery point, and perhaps more.
-	fileEpochs epochCache
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool
 	report        Recovery
@@ -60,9 +57,6 @@ type recovery struct {
 
 func (r *recovery) run(clean bool) error {
 	l := r.log
-	if clean && r.start > r.point {
-		return &CorruptError{l.tp, l.dir.path + "/" + logStartFile, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
-	}
 	segments, err := r.list()
 	if err != nil {
 		return err
@@ -115,10 +109,6 @@ func (r *recovery) run(clean bool) error {
 		}
 	}
 	l.durable.Store(l.logEnd.Load())
-	until := l.LogEnd()
-	for _, s := range slices.Backward(l.list()) {
-		s.checked.until, s.checked.txns, until = until, s.txns.written, s.base
-	}
 	return nil
 }
 
@@ -168,7 +158,6 @@ func (r *recovery) list() ([]*segment, error) {
 		if base, ok := parseSegmentName(e.Name, logSuffix); ok {
 			s := newSegment(&l.store.files, l.path, base)
 			s.size.Store(e.Size)
-			s.checked.own.Store(e.Size)
 			s.synced = e.Size
 			segments = append(segments, s)
 		}
@@ -283,7 +272,7 @@ func (r *recovery) loadEpochs() {
 		r.rebuildEpochs = true
 		return
 	}
-	l.epochs.entries, r.fileEpochs.entries = entries, slices.Clone(entries)
+	l.epochs.entries = entries
 }
 
 // tail finds the end of the last segment after a clean stop, from its last index entry on. false: it is not as a clean stop leaves it.
@@ -295,11 +284,6 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	}
 	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
 		return false, err
-	}
-	if s.times.some {
-		if _, ok, err := s.timeEntry(s.times.last); err != nil || !ok {
-			return false, err
-		}
 	}
 	// Begin where the time index ends, which may have lost entries in a crash after the clean stop: what follows is seen in the walk.
 	var start indexEntry

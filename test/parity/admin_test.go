@@ -107,7 +107,7 @@ func describeQuorum(s *session) {
 }
 
 func listConfigResources(s *session) {
-	s.topic("listed", 1)
+	s.topic("with-settings", 1)
 	for v := int16(0); v <= 1; v++ {
 		for _, types := range [][]int8{nil, {2}, {4}, {8}, {16}, {32}, {4, 8}, {2, 2}, {0}, {1}, {2, 3}, {-1}, {64}} {
 			req := kmsg.NewPtrListConfigResourcesRequest()

@@ -1,0 +1,35 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// DeleteGroups, key 42, versions 0-2. KIP-229.
+
+func (t *Table) deleteGroups(r *Request) Outcome {
+	var d wire.Decoder
+	req := new(wire.DeleteGroupsRequest)
+	if err := decode(r, &d, req); err != nil {
+		return hangup(r, err)
+	}
+	results := make([]wire.DeleteGroupsResponseDeletableGroupResult, len(req.GroupsNames))
+	p := &groupRequest{answer: func() wire.Message { return &wire.DeleteGroupsResponse{Results: results} }}
+	t.askEach(p, req.GroupsNames, func(which []int, names []string) groupPart {
+		var deleted []wire.DeleteGroupsResponseDeletableGroupResult
+		return groupPart{func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+			records, deleted = m.DeleteGroups(names)
+			return records
+		}, func() {
+			for i, place := range which {
+				results[place] = deleted[i]
+			}
+		}, func(code wire.ErrorCode) {
+			for i, place := range which {
+				results[place] = wire.DeleteGroupsResponseDeletableGroupResult{GroupId: names[i], ErrorCode: code}
+			}
+		}}
+	})
+	return t.await(p, r, "DeleteGroups timeout")
+}

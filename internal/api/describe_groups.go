@@ -1,0 +1,45 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// DescribeGroups, key 15, versions 0-6. KIP-430 (authorized operations, v3), KIP-345 (static members, v4), KIP-1043 (a code for groups
+// that do not exist, v6).
+
+func (t *Table) describeGroups(r *Request) Outcome {
+	var d wire.Decoder
+	req := new(wire.DescribeGroupsRequest)
+	if err := decode(r, &d, req); err != nil {
+		return hangup(r, err)
+	}
+	described := make([]wire.DescribeGroupsResponseDescribedGroup, len(req.Groups))
+	p := &groupRequest{answer: func() wire.Message {
+		for i := range described {
+			described[i].AuthorizedOperations = noOperations
+			if req.IncludeAuthorizedOperations && described[i].ErrorCode == wire.ErrorNone {
+				described[i].AuthorizedOperations = groupOperations
+			}
+		}
+		return &wire.DescribeGroupsResponse{Groups: described}
+	}}
+	from := client(r)
+	t.askEach(p, req.Groups, func(which []int, names []string) groupPart {
+		var found []wire.DescribeGroupsResponseDescribedGroup
+		return groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
+			found = m.DescribeGroups(from, names)
+			return nil
+		}, func() {
+			for i, place := range which {
+				described[place] = found[i]
+			}
+		}, func(code wire.ErrorCode) {
+			for i, place := range which {
+				described[place] = wire.DescribeGroupsResponseDescribedGroup{GroupId: names[i], ErrorCode: code}
+			}
+		}}
+	})
+	return t.await(p, r, "DescribeGroups timeout")
+}

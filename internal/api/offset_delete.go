@@ -1,0 +1,25 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// OffsetDelete, key 47, version 0. KIP-496.
+
+func (t *Table) offsetDelete(r *Request) Outcome {
+	var d wire.Decoder
+	req := new(wire.OffsetDeleteRequest)
+	if err := decode(r, &d, req); err != nil {
+		return hangup(r, err)
+	}
+	if req.GroupId == "" {
+		return reply(r, &wire.OffsetDeleteResponse{ErrorCode: wire.ErrorInvalidGroupID})
+	}
+	var resp *wire.OffsetDeleteResponse
+	return t.inGroup(r, req.GroupId, func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+		records, resp = m.OffsetDelete(req)
+		return records
+	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message { return &wire.OffsetDeleteResponse{ErrorCode: code} })
+}

@@ -147,7 +147,7 @@ func (b *groupsBench) committed(name, topic string) int64 {
 	var resp wire.OffsetFetchResponseGroup
 	b.do(name, func(m *group.Machine, _ machine.Moment) []machine.Record {
 		resp = m.OffsetFetch(group.Client{Version: 8}, &wire.OffsetFetchRequestGroup{GroupId: name,
-			Topics: []wire.OffsetFetchRequestTopics{{Name: topic, PartitionIndexes: []int32{0}}}})
+			Topics: []wire.OffsetFetchRequestTopics{{Name: topic, PartitionIndexes: []int32{0}}}}, false)
 		return nil
 	})
 	return resp.Topics[0].Partitions[0].CommittedOffset

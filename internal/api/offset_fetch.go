@@ -36,7 +36,7 @@ func (t *Table) offsetFetch(r *Request) Outcome {
 		asked := &req.Groups[i]
 		var fetched wire.OffsetFetchResponseGroup
 		t.ask(p, asked.GroupId, groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
-			fetched = m.OffsetFetch(from, asked)
+			fetched = m.OffsetFetch(from, asked, req.RequireStable)
 			return nil
 		}, func() { answers[i] = fetched }, func(code wire.ErrorCode) { answers[i] = refusedOffsets(asked, version, code) }})
 	}

@@ -111,23 +111,53 @@ func (r *Runtime[M]) replay(m M, data []byte) (batches int, err error) {
 	return batches, nil
 }
 
-// recordsOf are a batch's records at or above from. A control batch has none that a machine sees.
+// recordsOf are a batch's records at or above from. Of control batches a machine sees only the ends of transactions.
 func recordsOf(b record.Batch, from ids.Offset) ([]Record, error) {
 	if b.ComputeCRC() != b.CRC() {
 		return nil, fmt.Errorf("checksum is %#x, the header says %#x", b.ComputeCRC(), b.CRC())
-	}
-	if b.IsControl() {
-		return nil, nil
 	}
 	it := b.Records(record.Limits{})
 	defer it.Close()
 	records := make([]Record, 0, min(int(b.Count()), len(b)))
 	for it.Next() {
-		if got := it.Record(); got.Offset >= from {
-			records = append(records, Record{Key: clone(got.Key), Value: clone(got.Value), Offset: got.Offset, TimestampMs: got.TimestampMs})
+		got := it.Record()
+		if got.Offset < from {
+			continue
 		}
+		r := Record{Offset: got.Offset, TimestampMs: got.TimestampMs}
+		switch {
+		case b.IsControl():
+			state, err := endOfTransaction(got.Key)
+			if err != nil {
+				return nil, err
+			}
+			if state == NoTransaction {
+				continue
+			}
+			r.Transaction = Transaction{b.ProducerID(), state}
+		case b.IsTransactional():
+			r.Transaction = Transaction{b.ProducerID(), TransactionOpen}
+			fallthrough
+		default:
+			r.Key, r.Value = clone(got.Key), clone(got.Value)
+		}
+		records = append(records, r)
 	}
 	return records, it.Err()
+}
+
+// endOfTransaction is what a control record says about a transaction, if anything.
+func endOfTransaction(key []byte) (TransactionState, error) {
+	t, err := record.ParseControlKey(key)
+	switch {
+	case err != nil:
+		return NoTransaction, err
+	case t == record.ControlCommit:
+		return TransactionCommitted, nil
+	case t == record.ControlAbort:
+		return TransactionAborted, nil
+	}
+	return NoTransaction, nil
 }
 
 // clone copies, because an iterator over a compressed batch reuses its memory; nil stays nil.

@@ -36,7 +36,28 @@ type Record struct {
 	// Offset and TimestampMs are the Runtime's to fill; Machine.Apply may read them.
 	Offset      ids.Offset
 	TimestampMs int64
+	// Transaction is set on replay only: no machine appends transactions yet.
+	Transaction Transaction
 }
+
+// Transaction is what a record has to do with a producer's transaction (KIP-98). The zero value is nothing.
+type Transaction struct {
+	Producer ids.ProducerID
+	// State of a record with a key or a value is TransactionOpen: it counts when a marker of the same producer says so. A
+	// marker has neither key nor value.
+	State TransactionState
+}
+
+// TransactionState is what a record says about its transaction.
+type TransactionState int8
+
+// The states.
+const (
+	NoTransaction TransactionState = iota
+	TransactionOpen
+	TransactionCommitted // all records of the producer since its last marker count
+	TransactionAborted   // they never will
+)
 
 // Machine is a state and the records that change it.
 type Machine interface {

@@ -109,8 +109,8 @@ func (m *Machine) DeleteGroups(names []string) ([]machine.Record, []wire.DeleteG
 
 // deleteGroup ends an empty group. Clients that were given a member id and have not joined yet get a new one.
 func (m *Machine) deleteGroup(g *Group) (records []machine.Record) {
-	for _, topic := range g.topics() {
-		for _, partition := range g.partitions(topic) {
+	for _, topic := range g.allTopics() {
+		for _, partition := range g.allPartitions(topic) {
 			records = append(records, offsetTombstone(g, topic, partition))
 		}
 	}

@@ -45,14 +45,14 @@ func (m *Machine) expireGroup(at machine.Moment, g *Group, settings Settings) (r
 	if !may {
 		return nil
 	}
-	left := false
+	left := len(g.unstable) > 0
 	for _, topic := range g.topics() {
 		kept := g.subscribes(topic)
 		now := m.topic(topic)
 		for _, partition := range g.partitions(topic) {
 			c := g.offsets[topic][partition]
 			switch {
-			case kept || settings.KeepOffsetsWithTopic && now != nil && c.of(now) || !c.expired(at.NowMs, since, settings.OffsetsRetentionMs):
+			case kept || g.isUnstable(topic, partition) || settings.KeepOffsetsWithTopic && now != nil && c.of(now) || !c.expired(at.NowMs, since, settings.OffsetsRetentionMs):
 				left = true
 			default:
 				m.totals.Expired++

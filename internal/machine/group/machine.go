@@ -38,6 +38,9 @@ type Machine struct {
 	cfg    Config
 	groups map[string]*Group
 	timers timers
+	// transactions are the groups with offsets of each open transaction.
+	transactions map[ids.ProducerID]map[*Group]bool
+
 	expiry expiry
 	totals Totals
 }
@@ -46,6 +49,8 @@ type Machine struct {
 type Group struct {
 	id      string
 	offsets map[string]map[int32]Committed // by topic and partition; no empty maps
+	// unstable are offsets of transactions that are open.
+	unstable map[ids.ProducerID]map[ids.TopicPartition]Committed
 	// stored is the last GroupMetadataValue with its version before it, as in the log; nil if there is none.
 	stored []byte
 
@@ -59,7 +64,7 @@ func New(cfg Config) *Machine {
 	if cfg.Settings == nil {
 		cfg.Settings = DefaultSettings
 	}
-	return &Machine{cfg: cfg, groups: make(map[string]*Group)}
+	return &Machine{cfg: cfg, groups: make(map[string]*Group), transactions: make(map[ids.ProducerID]map[*Group]bool)}
 }
 
 // Apply implements machine.Machine.
@@ -115,7 +120,7 @@ func (m *Machine) group(id string) *Group {
 
 // forget removes a group that has nothing any more.
 func (m *Machine) forget(g *Group) {
-	if g.stored == nil && len(g.offsets) == 0 && g.classic.forgettable() {
+	if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
 		delete(m.groups, g.id)
 	}
 }

@@ -121,7 +121,7 @@ func topicID(n int) ids.TopicID { return ids.TopicID{0: 1, 14: byte(n >> 8), 15:
 func durable(m *Machine) string {
 	var b strings.Builder
 	for _, g := range m.sorted() {
-		if g.stored == nil && len(g.offsets) == 0 {
+		if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 {
 			continue // volatile only
 		}
 		fmt.Fprintf(&b, "%s %x\n", g.id, g.stored)
@@ -130,18 +130,36 @@ func durable(m *Machine) string {
 				fmt.Fprintf(&b, "\t%s-%d %+v\n", topic, partition, g.offsets[topic][partition])
 			}
 		}
+		fmt.Fprintf(&b, "\t%v\n", g.unstable) // fmt sorts maps
 	}
 	return b.String()
 }
 
-// compact keeps the last record of each key; tombstones go, as after delete.retention.ms.
+// compact keeps the last record of each key; tombstones go, as after delete.retention.ms. As in Kafka, what was aborted goes,
+// and from the first open transaction on all stays.
 func compact(log []machine.Record) (kept []machine.Record) {
+	ended := make([]machine.TransactionState, len(log))
+	stable := len(log)
+	open := make(map[ids.ProducerID]machine.TransactionState)
+	for i := len(log) - 1; i >= 0; i-- {
+		switch t := log[i].Transaction; {
+		case t.State == machine.TransactionOpen:
+			if ended[i] = open[t.Producer]; ended[i] == machine.NoTransaction {
+				stable = i
+			}
+		case t.State != machine.NoTransaction:
+			open[t.Producer] = t.State
+		}
+	}
 	last := make(map[string]int)
-	for i := range log {
-		last[string(log[i].Key)] = i
+	for i := range stable {
+		if log[i].Key != nil && ended[i] != machine.TransactionAborted {
+			last[string(log[i].Key)] = i
+		}
 	}
 	for i := range log {
-		if last[string(log[i].Key)] == i && log[i].Value != nil {
+		at, keyed := last[string(log[i].Key)]
+		if i >= stable || log[i].Key == nil || keyed && at == i && log[i].Value != nil {
 			kept = append(kept, log[i])
 		}
 	}

@@ -15,6 +15,8 @@ type Committed struct {
 	CommitMs    int64           // wall clock
 	ExpireMs    int64           // wall clock, from a retention of the commit's own (OffsetCommit 2-4); -1 is none
 	Topic       ids.TopicID     // zero in records of Kafka before 4.1
+
+	at ids.Offset // of its record in the log
 }
 
 func (g *Group) putOffset(topic string, partition int32, c Committed) {

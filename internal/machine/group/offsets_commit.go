@@ -141,12 +141,13 @@ func (m *Machine) OffsetDelete(req *wire.OffsetDeleteRequest) ([]machine.Record,
 			index := asked.Partitions[k].PartitionIndex
 			result := &answer.Partitions[k]
 			result.PartitionIndex = index
-			switch _, there := g.offset(asked.Name, index); {
+			_, there := g.offset(asked.Name, index)
+			switch {
 			case topic == nil || index < 0 || int(index) >= len(topic.Partitions):
 				result.ErrorCode = wire.ErrorUnknownTopicOrPartition
 			case subscribed:
 				result.ErrorCode = wire.ErrorGroupSubscribedToTopic
-			case there:
+			case there || g.isUnstable(asked.Name, index):
 				records = append(records, offsetTombstone(g, asked.Name, index))
 			}
 		}
@@ -164,7 +165,7 @@ func (m *Machine) TopicsDeleted(deleted map[string]ids.TopicID) []machine.Record
 // ForgetMissingTopics forgets the offsets of topics that are not in the image any more, such as those that were deleted while
 // nobody led this partition. The caller knows that the image is at least as new as every commit.
 func (m *Machine) ForgetMissingTopics() []machine.Record {
-	return m.forgetOffsets((*Group).topics, func(topic string, c Committed) bool {
+	return m.forgetOffsets((*Group).allTopics, func(topic string, c Committed) bool {
 		now := m.topic(topic)
 		return now == nil || !c.of(now)
 	})
@@ -174,8 +175,12 @@ func (m *Machine) ForgetMissingTopics() []machine.Record {
 func (m *Machine) forgetOffsets(topics func(*Group) []string, which func(topic string, c Committed) bool) (records []machine.Record) {
 	for _, g := range m.sorted() {
 		for _, topic := range topics(g) {
-			for _, partition := range g.partitions(topic) {
-				if which(topic, g.offsets[topic][partition]) {
+			for _, partition := range g.allPartitions(topic) {
+				c, there := g.offset(topic, partition)
+				if !there {
+					c = g.newestUnstable(topic, partition)
+				}
+				if which(topic, c) {
 					records = append(records, offsetTombstone(g, topic, partition))
 				}
 			}

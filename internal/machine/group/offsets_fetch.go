@@ -8,24 +8,45 @@ import (
 const fetchByTopicID = 10 // OffsetFetch at which topics are named by id (KIP-848)
 
 // OffsetFetch answers for one group of the request: offset -1, without an error, where nothing is committed. Topics that are
-// null are all that have offsets. requireStable is what the request says (KIP-447); nothing is unstable as long as there are
-// no transactions.
-func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup) wire.OffsetFetchResponseGroup {
+// null are all that have offsets. With requireStable, one that an open transaction may change is UNSTABLE_OFFSET_COMMIT (KIP-447).
+func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup, requireStable bool) wire.OffsetFetchResponseGroup {
 	answer := wire.OffsetFetchResponseGroup{GroupId: asked.GroupId, Topics: []wire.OffsetFetchResponseTopics{}}
 	g := m.groups[asked.GroupId]
 	if asked.Topics == nil {
 		if g != nil {
 			m.fetchAll(client, g, &answer)
 		}
-		return answer
+	} else {
+		answer.Topics = make([]wire.OffsetFetchResponseTopics, len(asked.Topics))
+		for i := range asked.Topics {
+			m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i])
+		}
 	}
-	answer.Topics = make([]wire.OffsetFetchResponseTopics, len(asked.Topics))
-	for i := range asked.Topics {
-		m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i])
+	if g != nil && requireStable && len(g.unstable) > 0 {
+		m.refuseUnstable(g, &answer)
 	}
 	return answer
 }
 
+// refuseUnstable takes back what an open transaction may change.
+func (m *Machine) refuseUnstable(g *Group, answer *wire.OffsetFetchResponseGroup) {
+	for i := range answer.Topics {
+		t := &answer.Topics[i]
+		name := t.Name
+		if topic := m.topicByID(ids.TopicID(t.TopicId)); topic != nil {
+			name = topic.Name
+		}
+		for k := range t.Partitions {
+			if p := &t.Partitions[k]; g.isUnstable(name, p.PartitionIndex) {
+				*p = noOffset(p.PartitionIndex, wire.ErrorUnstableOffsetCommit)
+			}
+		}
+	}
+}
+
+func noOffset(partition int32, code wire.ErrorCode) wire.OffsetFetchResponsePartitions {
+	return wire.OffsetFetchResponsePartitions{PartitionIndex: partition, CommittedOffset: -1, CommittedLeaderEpoch: -1, Metadata: wire.SomeString(""), ErrorCode: code}
+}
 func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics) {
 	answer.Name, answer.TopicId = asked.Name, asked.TopicId
 	answer.Partitions = make([]wire.OffsetFetchResponsePartitions, len(asked.PartitionIndexes))
@@ -38,7 +59,7 @@ func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchReq
 	}
 	for k, index := range asked.PartitionIndexes {
 		p := &answer.Partitions[k]
-		*p = wire.OffsetFetchResponsePartitions{PartitionIndex: index, CommittedOffset: -1, CommittedLeaderEpoch: -1, Metadata: wire.SomeString("")}
+		*p = noOffset(index, wire.ErrorNone)
 		if topic == nil && client.Version >= fetchByTopicID {
 			p.ErrorCode = wire.ErrorUnknownTopicID
 			continue

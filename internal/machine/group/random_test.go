@@ -61,7 +61,11 @@ func (s *scripter) line() string {
 		return "reload"
 	case n < 85:
 		return "missing"
-	case n < 86:
+	case n < 88:
+		return fmt.Sprintf("txn %d %s t:%d:%d t:%d:%d", s.rng.IntN(3), g, s.rng.IntN(3), s.rng.IntN(100), s.rng.IntN(3), s.rng.IntN(100))
+	case n < 91:
+		return fmt.Sprintf("txn %d end=%s", s.rng.IntN(3), s.pick("commit", "abort"))
+	case n < 92:
 		return s.pick("set keep=true", "set keep=false", "set maxSize=2", "set maxSize=9", "set delay=0", "set delay=3000")
 	}
 	return "pass " + s.pick("1ms", "100ms", "1s", "3s", "5s", "7s", "20s", "1m", "6m", "30h", "170h")
@@ -121,7 +125,7 @@ func TestRandomScripts(t *testing.T) {
 // consistent holds what the volatile half of each group must be at rest.
 func (l *live) consistent() error {
 	for _, g := range l.m.sorted() {
-		if g.stored == nil && len(g.offsets) == 0 && g.classic.forgettable() {
+		if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
 			return fmt.Errorf("%s has nothing and exists", g.id)
 		}
 		if g.classic == nil {

@@ -76,6 +76,10 @@ func decodePart(part wire.CoordinatorRecord, data []byte, version int16) error {
 
 // applyRecord changes the durable half of one group. Types that we do not know are left alone, as Kafka's loader does.
 func (m *Machine) applyRecord(r *machine.Record) error {
+	if state := r.Transaction.State; state == machine.TransactionCommitted || state == machine.TransactionAborted {
+		m.endTransaction(r.Transaction.Producer, state == machine.TransactionCommitted)
+		return nil
+	}
 	key, err := decodeKey(r.Key)
 	if err != nil {
 		return fmt.Errorf("offset %d: %w", r.Offset, err)
@@ -98,6 +102,7 @@ func (m *Machine) applyOffset(group, topic string, partition int32, r *machine.R
 	if r.Value == nil {
 		if g := m.groups[group]; g != nil {
 			g.removeOffset(topic, partition)
+			m.removeUnstable(g, topic, partition)
 			m.forget(g)
 		}
 		return nil
@@ -107,10 +112,16 @@ func (m *Machine) applyOffset(group, topic string, partition int32, r *machine.R
 	if err := decodeValue(&value, r.Value); err != nil {
 		return err
 	}
-	m.group(group).putOffset(topic, partition, Committed{
+	c := Committed{
 		Offset: ids.Offset(value.Offset), LeaderEpoch: ids.LeaderEpoch(value.LeaderEpoch), Metadata: value.Metadata,
 		CommitMs: value.CommitTimestamp, ExpireMs: value.ExpireTimestamp, Topic: ids.TopicID(value.TopicId),
-	})
+		at: r.Offset,
+	}
+	if r.Transaction.State == machine.TransactionOpen {
+		m.putUnstable(r.Transaction.Producer, group, ids.TopicPartition{Topic: topic, Partition: partition}, c)
+		return nil
+	}
+	m.group(group).putOffset(topic, partition, c)
 	return nil
 }
 

@@ -126,6 +126,7 @@ func commands() map[string]func(l *live, a args) {
 		"reload":  (*live).runReload,
 		"join":    (*live).runJoin, "sync": (*live).runSync, "heartbeat": (*live).runHeartbeat, "leave": (*live).runLeave,
 		"commit": (*live).runCommit, "fetch": (*live).runFetch, "forget": (*live).runForget,
+		"txn":    (*live).runTxn,
 		"delete": (*live).runDelete, "list": (*live).runList, "describe": (*live).runDescribe, "stats": (*live).runStats,
 	}
 }
@@ -301,7 +302,7 @@ func (l *live) runFetch(a args) {
 		name, id, index, _ := l.partition(word)
 		asked.Topics = append(asked.Topics, wire.OffsetFetchRequestTopics{Name: name, TopicId: id, PartitionIndexes: []int32{index}})
 	}
-	got := l.m.OffsetFetch(a.client(), asked)
+	got := l.m.OffsetFetch(a.client(), asked, a.text("stable", "no") == "yes")
 	if got.ErrorCode != 0 {
 		l.say("%s", got.ErrorCode.Name())
 	}
@@ -310,6 +311,32 @@ func (l *live) runFetch(a args) {
 			l.say("%s%s:%d offset=%d epoch=%d metadata=%q %s", t.Name, nonzero(t.TopicId), p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata.Value, p.ErrorCode.Name())
 		}
 	}
+}
+
+// runTxn puts records of a transaction into the log, as Kafka's TxnOffsetCommit and its markers do: txn PRODUCER GROUP T:P:O…, and
+// txn PRODUCER end=commit|abort.
+func (l *live) runTxn(a args) {
+	n, _ := strconv.Atoi(a.word(0))
+	t := machine.Transaction{Producer: ids.ProducerID(n), State: machine.TransactionOpen}
+	var records []machine.Record
+	switch a.text("end", "") {
+	case "commit":
+		t.State = machine.TransactionCommitted
+	case "abort":
+		t.State = machine.TransactionAborted
+	}
+	if t.State != machine.TransactionOpen {
+		l.commit([]machine.Record{{Transaction: t}})
+		return
+	}
+	for _, word := range a.words[2:] {
+		name, _, index, offset := l.partition(word)
+		r := encode(&wire.OffsetCommitRecordKey{Group: a.word(1), Topic: name, Partition: index},
+			&wire.OffsetCommitValue{Offset: offset, LeaderEpoch: -1, CommitTimestamp: l.at.NowMs, ExpireTimestamp: -1, TopicId: wire.UUID(topicID(1))}, offsetVersion)
+		r.Transaction = t
+		records = append(records, r)
+	}
+	l.commit(records)
 }
 
 func nonzero(id wire.UUID) string {
@@ -365,6 +392,9 @@ func (l *live) runStats(args) {
 
 // shown is a record, decoded. Times are relative to the start.
 func (l *live) shown(r *machine.Record) string {
+	if r.Key == nil {
+		return fmt.Sprintf("marker of %d: %d", r.Transaction.Producer, r.Transaction.State)
+	}
 	key, err := decodeKey(r.Key)
 	if err != nil {
 		l.t.Fatal(err)

@@ -65,6 +65,11 @@ func (l *Log) prepareDeletion(before ids.Offset) error {
 		return err
 	}
 	l.mu.Lock()
+	if err := l.Err(); err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	l.keepWindows()
 	rolledTo := notRolled
 	if s := l.active(); before == l.LogEnd() && s != nil && s.size.Load() > 0 {
 		if fresh, err := l.roll(); err != nil {
@@ -78,6 +83,13 @@ func (l *Log) prepareDeletion(before ids.Offset) error {
 		l.rolled(rolledTo)
 	}
 	return nil
+}
+
+// keepWindows makes the producers known before segments go that hold the batches of their windows. Called under the append lock.
+func (l *Log) keepWindows() {
+	if err := l.readProducers(); err != nil {
+		l.store.problem("delete records of "+l.tp.String()+"; a producer that repeats one of its last batches may be refused", err)
+	}
 }
 
 // awaitDurable returns once the log is durable up to an offset ≤ logEnd, or failed.

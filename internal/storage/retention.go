@@ -29,9 +29,6 @@ func (l *Log) ApplyRetention(nowMs int64) error {
 
 // planRetention tells where retention wants the log start; the zero raise means that it may stay.
 func (l *Log) planRetention(nowMs int64) (raise, error) {
-	if l.Err() != nil {
-		return raise{}, nil
-	}
 	l.mu.Lock()
 	start, rolledTo, err := l.retainFrom(nowMs)
 	l.mu.Unlock()
@@ -47,6 +44,9 @@ func (l *Log) planRetention(nowMs int64) (raise, error) {
 // retainFrom is the base of the first segment that stays, 0 if all do. Where none may stay it rolls, and tells so.
 func (l *Log) retainFrom(nowMs int64) (start, rolledTo ids.Offset, err error) {
 	segments := l.list()
+	if l.Err() != nil { // under the lock: the name may be another log's already
+		return 0, notRolled, nil
+	}
 	if !l.cfg.Delete || len(segments) == 0 {
 		return 0, notRolled, nil
 	}
@@ -54,6 +54,7 @@ func (l *Log) retainFrom(nowMs int64) (start, rolledTo ids.Offset, err error) {
 	if err != nil || n == 0 {
 		return 0, notRolled, err
 	}
+	l.keepWindows()
 	if n < len(segments) {
 		return segments[n].base, notRolled, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/ottla-io/ottla/internal/config"
+	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/storage"
 )
@@ -133,11 +134,20 @@ func topicSettings(name string, c config.TopicConfig) *replication.TopicSettings
 	if c.Durability == config.Replicated && !isInternal(name) { // what coordinators acknowledge is on disk
 		log.Durability = storage.Replicated
 	}
-	return &replication.TopicSettings{
+	settings := &replication.TopicSettings{
 		Log: log, MaxMessageBytes: c.MaxMessageBytes, MinInSyncReplicas: c.MinInsyncReplicas, LogAppendTime: c.LogAppendTime,
 		TimestampBeforeMaxMs: c.TimestampBeforeMaxMs, TimestampAfterMaxMs: c.TimestampAfterMaxMs,
 		ValidateCompressedBatch: c.FullValidation, RefuseClients: isInternal(name),
 	}
+	switch c.CompressionType {
+	case "producer":
+	case "uncompressed":
+		settings.Recompress, settings.Codec = true, record.None
+	default:
+		settings.Codec, settings.Recompress = record.ParseCodec(c.CompressionType)
+		settings.CompressionLevel = c.CompressionLevel
+	}
+	return settings
 }
 
 // isInternal names the topics that only coordinators write (Metadata's is_internal).

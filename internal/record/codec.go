@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 
@@ -435,4 +436,33 @@ func zstdTo(level int, dst, src []byte) ([]byte, error) {
 	}
 	defer pool.Put(w)
 	return w.EncodeAll(src, dst), nil
+}
+
+// Recompress returns the batch with its records stored by another codec, in memory of its own; everything else of the header stays. Limits bound what opening may cost.
+// It fails as Decompress and Compress do, and where the batch would pass 2 GiB.
+func (b Batch) Recompress(codec Codec, level int, limits Limits) (Batch, error) {
+	opened := []byte(b.Payload())
+	if b.Codec() != None {
+		scratch := getScratch()
+		defer scratch.put()
+		var err error
+		opened, err = decompress(b.Codec(), scratch.buf[:0], b.Payload(), limits.output())
+		scratch.buf = opened
+		if err != nil {
+			return nil, fmt.Errorf("open the %s-compressed records: %w", b.Codec(), err)
+		}
+	}
+	out := append(make(Batch, 0, HeaderSize+len(b)), b[:HeaderSize]...)
+	stored, err := Compress(codec, level, out, opened)
+	if err != nil {
+		return nil, fmt.Errorf("compress the records with %s: %w", codec, err)
+	}
+	if len(stored) > math.MaxInt32 {
+		return nil, fmt.Errorf("compress the records with %s: %d bytes are more than a batch can hold", codec, len(stored))
+	}
+	out = stored
+	binary.BigEndian.PutUint32(out[offLength:], uint32(len(out)-lengthOverhead))
+	out[offAttributes+1] = out[offAttributes+1]&^attrCodec | byte(codec)
+	out.sealCRC()
+	return out, nil
 }

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -40,7 +41,7 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 		NowMs: nowMs, BeforeMaxMs: settings.TimestampBeforeMaxMs, AfterMaxMs: settings.TimestampAfterMaxMs, CheckTimestamps: true,
 		OpenCompressed: settings.ValidateCompressedBatch, Limits: m.limitsOf(settings), ZstdAllowed: q.ZstdAllowed, Partition: p.name,
 	}
-	batch, err := record.Validate(q.Records, &rules)
+	batch, err := p.prepare(q.Records, &rules, settings)
 	if err != nil {
 		m.refuseProduce(p, res, err)
 		return false
@@ -65,6 +66,26 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 		p.log.Flush(p.waiters.polls.Load() > 0)
 	}
 	return false
+}
+
+// prepare validates the batch and, where the topic has a codec of its own and the producer chose another, makes it anew.
+func (p *Partition) prepare(records []byte, rules *record.Rules, settings *TopicSettings) (record.Batch, error) {
+	if !settings.Recompress || len(records) < record.HeaderSize || record.Batch(records).Codec() == settings.Codec {
+		return record.Validate(records, rules)
+	}
+	rules.OpenCompressed = true
+	batch, err := record.Validate(records, rules)
+	if err != nil {
+		return nil, err
+	}
+	if batch, err = batch.Recompress(settings.Codec, settings.CompressionLevel, rules.Limits); err != nil {
+		return nil, &record.Invalid{Reason: record.InvalidRecord, Message: err.Error()}
+	}
+	if len(batch) > rules.MaxBatchBytes {
+		return nil, &record.Invalid{Reason: record.TooLarge, Message: fmt.Sprintf("Message batch size is %d bytes in append to partition %s which exceeds the maximum configured value of %d.",
+			len(batch), p.name, rules.MaxBatchBytes)}
+	}
+	return batch, nil
 }
 
 // Batches that are opened may unpack to unpackFactor times what they may have as they come, and unpackFloor at least. Producers bound a

@@ -190,6 +190,10 @@ type TopicSettings struct {
 	TimestampBeforeMaxMs    int64
 	TimestampAfterMaxMs     int64
 	ValidateCompressedBatch bool // ottla.record.validation=full
+	// Recompress stores every batch with Codec, at CompressionLevel, whatever its producer chose: compression.type other than producer.
+	Recompress       bool
+	Codec            record.Codec
+	CompressionLevel int
 	// RefuseClients is set for internal topics, to which clients may not produce.
 	RefuseClients bool
 }

@@ -60,6 +60,8 @@ var deliberate = []difference{
 
 	// Produce
 	{`^produce-targets/partition twice`, `(\n    \{ErrorCode:NONE BaseOffset:7 LogStartOffset:0\})`, "${1}\n    {ErrorCode:NONE BaseOffset:8 LogStartOffset:0}", "no batch is dropped without a word"},
+	{`^produce-recompressed/(gzip, codec 1|snappy, codec 2|lz4, codec 3|zstd, codec 4) garbage`, `UNKNOWN_SERVER_ERROR BaseOffset:-1`, `NONE BaseOffset:35`, "a batch that has the topic's codec already is not opened"},
+	{`^produce-recompressed/.* garbage`, `UNKNOWN_SERVER_ERROR`, `INVALID_RECORD`, "Kafka fails inside"},
 	{`^produce-batches/null v[378]`, `^no answer$`, "{Topics:[\n  {Topic:\"batches\" Partitions:[\n    {ErrorCode:INVALID_RECORD BaseOffset:-1}\n  ]}\n]}", "Kafka fails inside"},
 	{`^produce-batches/null v13`, `^no answer$`, "{Topics:[\n  {TopicID:id(batches) Partitions:[\n    {ErrorCode:INVALID_RECORD BaseOffset:-1}\n  ]}\n]}", "the same"},
 	{`^produce-batches/length 2\^31-1`, `UNKNOWN_SERVER_ERROR`, `INVALID_RECORD`, "Kafka fails inside"},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"regexp"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -16,6 +17,7 @@ var produceScenarios = []scenario{
 	{"produce-records-strict", produceRecordsStrict},
 	{"produce-codecs", produceCodecs},
 	{"produce-codecs-strict", produceCodecsStrict},
+	{"produce-recompressed", produceRecompressed},
 	{"produce-timestamps", produceTimestamps},
 	{"produce-compacted", produceCompacted},
 	{"produce-sizes", produceSizes},
@@ -248,6 +250,47 @@ func produceCodecsStrict(s *session) {
 		more := plain(s.beganMs, 2).compressed(codec).with(func(b *kmsg.RecordBatch) { b.NumRecords, b.LastOffsetDelta = 3, 2 })
 		s.send(fmt.Sprintf("codec %d count 1 more", codec), 8, produceReq(-1, "codecs-strict", id, 0, more.bytes()))
 	}
+}
+
+// produceRecompressed is what a topic with a codec of its own stores.
+func produceRecompressed(s *session) {
+	codecs := []int16{0, codecGzip, codecSnappy, codecLZ4, codecZstd}
+	for i, name := range []string{"uncompressed", "gzip", "snappy", "lz4", "zstd"} {
+		topic := "own-" + name
+		id := s.topic(topic, 1, "compression.type", name)
+		for _, codec := range codecs {
+			s.send(fmt.Sprintf("%s, codec %d", name, codec), 13, produceReq(-1, topic, id, 0, plain(s.beganMs, 5).compressed(codec).bytes()))
+			s.send(fmt.Sprintf("%s, codec %d, idempotent", name, codec), 13, produceReq(-1, topic, id, 0, plain(s.beganMs, 2).idempotent(7000+int64(i), 0, 2*int32(codec)).compressed(codec).bytes()))
+			s.send(fmt.Sprintf("%s, codec %d again", name, codec), 13, produceReq(-1, topic, id, 0, plain(s.beganMs, 2).idempotent(7000+int64(i), 0, 2*int32(codec)).compressed(codec).bytes()))
+		}
+		s.stored(name+", stored", id)
+		stamped := s.topic("stamped-"+name, 1, "compression.type", name, "message.timestamp.type", "LogAppendTime")
+		s.send(name+", log append time", 13, produceReq(-1, "stamped-"+name, stamped, 0, plain(s.beganMs-1000, 5).compressed(codecLZ4).bytes()))
+		s.stored(name+", log append time, stored", stamped)
+		for _, codec := range codecs[1:] {
+			garbage := plain(s.beganMs, 2).with(func(b *kmsg.RecordBatch) { b.Attributes, b.Records = codec, []byte("this is not compressed at all") })
+			s.send(fmt.Sprintf("%s, codec %d garbage", name, codec), 8, produceReq(-1, topic, id, 0, garbage.bytes()))
+			late := plain(s.beganMs, 2).record(1, func(r *kmsg.Record) { r.TimestampDelta64 = 7_200_000 })
+			s.send(fmt.Sprintf("%s, codec %d, a record too late", name, codec), 8, produceReq(-1, topic, id, 0, late.compressed(codec).bytes()))
+		}
+		compacted := s.topic("own-compacted-"+name, 1, "compression.type", name, "cleanup.policy", "compact")
+		s.send(name+", no key", 8, produceReq(-1, "own-compacted-"+name, compacted, 0, plain(s.beganMs, 2).record(1, func(r *kmsg.Record) { r.Key = nil }).compressed(codecLZ4).bytes()))
+	}
+	small := s.topic("own-small", 1, "compression.type", "uncompressed", "max.message.bytes", "500")
+	swells := plain(s.beganMs, 1).record(0, func(r *kmsg.Record) { r.Value = make([]byte, 5000) }).compressed(codecGzip)
+	for _, v := range []int16{7, 8, 13} {
+		s.send("larger uncompressed", v, produceReq(-1, "own-small", small, 0, swells.bytes()))
+	}
+	shrinks := s.topic("own-shrinks", 1, "compression.type", "gzip", "max.message.bytes", "500")
+	s.send("smaller compressed", 13, produceReq(-1, "own-shrinks", shrinks, 0, plain(s.beganMs, 1).record(0, func(r *kmsg.Record) { r.Value = make([]byte, 5000) }).bytes()))
+}
+
+var batchSize = regexp.MustCompile(` of \d+ bytes`)
+
+// stored notes how the batches of a topic are stored, but for their sizes: encoders differ.
+func (s *session) stored(name string, id [16]byte) {
+	resp := s.quiet(13, fetchReq(0, fetchOf("", id, 0, 0))).(*kmsg.FetchResponse)
+	s.note(name, batchSize.ReplaceAllString(s.batches(resp.Topics[0].Partitions[0].RecordBatches), ""))
 }
 
 func produceTimestamps(s *session) {

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-// DeleteGroups, key 42, versions 0-2. KIP-229.
+// DeleteGroups, key 42, versions 0-2. KIP-229. A group that is named twice is answered once.
 
 func (t *Table) deleteGroups(r *Request) Outcome {
 	var d wire.Decoder
@@ -14,6 +16,8 @@ func (t *Table) deleteGroups(r *Request) Outcome {
 	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
+	slices.Sort(req.GroupsNames)
+	req.GroupsNames = slices.Compact(req.GroupsNames)
 	results := make([]wire.DeleteGroupsResponseDeletableGroupResult, len(req.GroupsNames))
 	p := &groupRequest{answer: func() wire.Message { return &wire.DeleteGroupsResponse{Results: results} }}
 	t.askEach(p, req.GroupsNames, func(which []int, names []string) groupPart {

@@ -9,9 +9,8 @@ import (
 // It must be served whatever there is to coordinate: librdkafka takes it for the sign that a broker knows lz4
 // (RD_KAFKA_FEATURE_LZ4), and would silently send uncompressed without it.
 //
-// Where we differ from Kafka 4.3.1, on purpose:
-//   - There are no transactions and share groups yet: their coordinators get final codes, and a sentence.
-//   - Versions 4+ get a sentence with each error, as the earlier ones do.
+// Where we differ from Kafka 4.3.1, on purpose: there are no transactions and share groups yet; their coordinators get final codes, and
+// a sentence.
 
 // Coordinator types of FindCoordinator v1+.
 const (
@@ -34,8 +33,11 @@ func (t *Table) findCoordinator(r *Request) Outcome {
 	if r.Version < 4 {
 		found := t.coordinator(v, r.Version, req.KeyType, req.Key)
 		resp.NodeId, resp.Host, resp.Port, resp.ErrorCode, resp.ErrorMessage = found.NodeId, found.Host, found.Port, found.ErrorCode, found.ErrorMessage
-		if found.ErrorCode == wire.ErrorNone {
+		switch {
+		case found.ErrorCode == wire.ErrorNone:
 			resp.ErrorMessage = wire.SomeString(wire.ErrorNone.Name()) // Kafka's word
+		case found.ErrorMessage.Value == "":
+			resp.ErrorMessage = wire.SomeString(found.ErrorCode.Message())
 		}
 		return reply(r, &resp)
 	}
@@ -45,7 +47,7 @@ func (t *Table) findCoordinator(r *Request) Outcome {
 	return reply(r, &resp)
 }
 
-// coordinator finds that of one key, and where the client reaches it.
+// coordinator finds that of one key, and where the client reaches it. Codes that say it all have no sentence.
 func (t *Table) coordinator(v view, version int16, kind int8, key string) wire.FindCoordinatorResponseCoordinator {
 	found := wire.FindCoordinatorResponseCoordinator{Key: key, NodeId: -1, Port: -1, ErrorMessage: wire.SomeString("")}
 	refuse := func(code wire.ErrorCode, message string) wire.FindCoordinatorResponseCoordinator {
@@ -60,17 +62,17 @@ func (t *Table) coordinator(v view, version int16, kind int8, key string) wire.F
 		if version >= 6 {
 			return refuse(wire.ErrorGroupAuthorizationFailed, "this broker does not serve share groups yet")
 		}
-		fallthrough
+		return refuse(wire.ErrorInvalidRequest, "")
 	default:
 		return refuse(wire.ErrorInvalidRequest, wire.ErrorInvalidRequest.Message())
 	}
 	id, code := t.deps.Groups.Coordinator(key)
 	if code != wire.ErrorNone {
-		return refuse(code, code.Message())
+		return refuse(code, "")
 	}
 	at, ok := v.reach(id)
 	if !ok {
-		return refuse(wire.ErrorCoordinatorNotAvailable, wire.ErrorCoordinatorNotAvailable.Message())
+		return refuse(wire.ErrorCoordinatorNotAvailable, "")
 	}
 	found.NodeId, found.Host, found.Port = int32(id), at.Host, at.Port
 	return found

@@ -285,10 +285,10 @@ func TestSeveralGroups(t *testing.T) {
 		t.Errorf("ListGroups while a partition is being loaded: %+v", got)
 	}
 	var deleted wire.DeleteGroupsResponse
-	g.do(wire.DeleteGroupsKey, 2, &wire.DeleteGroupsRequest{GroupsNames: names}, &deleted)
-	for i, want := range []wire.ErrorCode{0, wire.ErrorNotCoordinator, 0, wire.ErrorGroupIDNotFound} {
-		if got := deleted.Results[i]; got.GroupId != names[i] || got.ErrorCode != want {
-			t.Errorf("DeleteGroups: %+v, want %s", got, want.Name())
+	g.do(wire.DeleteGroupsKey, 2, &wire.DeleteGroupsRequest{GroupsNames: append(names, names...)}, &deleted)
+	for i, want := range []string{"elsewhere NOT_COORDINATOR", "missing GROUP_ID_NOT_FOUND", "one NONE", "xtwo NONE"} {
+		if got := fmt.Sprint(deleted.Results[i].GroupId, " ", deleted.Results[i].ErrorCode.Name()); got != want {
+			t.Errorf("DeleteGroups: %q, want %q", got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -21,5 +23,9 @@ func (t *Table) offsetDelete(r *Request) Outcome {
 	return t.inGroup(r, req.GroupId, func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
 		records, resp = m.OffsetDelete(req)
 		return records
-	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message { return &wire.OffsetDeleteResponse{ErrorCode: code} })
+	}, func() wire.Message {
+		// As in Kafka, a topic without partitions is left out.
+		resp.Topics = slices.DeleteFunc(resp.Topics, func(topic wire.OffsetDeleteResponseTopic) bool { return len(topic.Partitions) == 0 })
+		return resp
+	}, func(code wire.ErrorCode) wire.Message { return &wire.OffsetDeleteResponse{ErrorCode: code} })
 }

@@ -77,6 +77,11 @@ var deliberate = []difference{
 	{`^fetch-bounds/`, `; \d+ bytes of a batch>`, `>`, "only whole batches are sent"},
 	{`^fetch-waits/an error ends the wait`, `^no answer$`, "{ErrorCode:NONE Topics:[\n  {Topic:\"patient\" Partitions:[\n    {Partition:1 ErrorCode:NONE LastStableOffset:0 LogStartOffset:0 RecordBatches:<>}\n    {Partition:7 ErrorCode:UNKNOWN_TOPIC_OR_PARTITION HighWatermark:-1 AbortedTransactions:[] RecordBatches:<>}\n  ]}\n]}", "who asks for what is not there is told at once"},
 
+	// Groups
+	{`^groups-join-bad/describe v[0-5]`, `State:"Empty"`, `State:"Dead"`, "a join that is refused leaves no group behind"},
+	{`^groups-join-bad/describe v6`, `NONE Group:"(bad-\d)" State:"Empty" AuthorizedOperations:3400`, `GROUP_ID_NOT_FOUND ErrorMessage:"Group ${1} not found." Group:"${1}" State:"Dead"`, "the same"},
+	{`^offset-delete/describe without offsets`, `NONE Group:"undoes" State:"Empty" AuthorizedOperations:3400`, `GROUP_ID_NOT_FOUND ErrorMessage:"Group undoes not found." Group:"undoes" State:"Dead"`, "a group without members is gone with its last offset"},
+
 	// Requests
 	{`^bodies-tags/.* 2\^32-1 tags`, `(?s)^\{.*\}$`, `closed`, "no count is believed that the bytes cannot hold"},
 }

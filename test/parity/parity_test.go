@@ -25,7 +25,17 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios)
+
+// settingsOf are those of the broker that a scenario runs against, beside the defaults.
+func settingsOf(sc scenario) map[string]string {
+	for i := range groupScenarios {
+		if groupScenarios[i].name == sc.name {
+			return map[string]string{"group.initial.rebalance.delay.ms": "0"}
+		}
+	}
+	return nil
+}
 
 func slicesOf(all ...[]scenario) []scenario {
 	var out []scenario
@@ -40,14 +50,23 @@ func TestParity(t *testing.T) {
 	if *withKafka {
 		kinds = []broker.Kind{broker.Kafka, broker.Ottla}
 	}
-	addrs := map[broker.Kind]string{}
-	for _, kind := range kinds {
-		b, err := broker.Start(broker.Config{Kind: kind, Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
+	type which struct {
+		kind     broker.Kind
+		settings string
+	}
+	addrs := map[which]string{}
+	addr := func(kind broker.Kind, sc scenario) string {
+		settings := settingsOf(sc)
+		key := which{kind, fmt.Sprint(settings)}
+		if addrs[key] == "" {
+			b, err := broker.Start(broker.Config{Kind: kind, Dir: t.TempDir(), Settings: settings})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(b.Kill)
+			addrs[key] = b.Addr()
 		}
-		t.Cleanup(b.Kill)
-		addrs[kind] = b.Addr()
+		return addrs[key]
 	}
 	used := make([]bool, len(deliberate))
 	for _, sc := range scenarios {
@@ -55,7 +74,7 @@ func TestParity(t *testing.T) {
 			golden := filepath.Join("testdata", sc.name+".txt")
 			var s *session
 			for _, kind := range kinds {
-				s = newSession(t, addrs[kind])
+				s = newSession(t, addr(kind, sc))
 				sc.run(s)
 				s.hangUp()
 				if kind == broker.Kafka {

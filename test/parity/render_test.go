@@ -114,6 +114,21 @@ var unordered = map[string]bool{
 	"MetadataResponseTopicPartition":                        true,
 	"ApiVersionsResponseFinalizedFeature":                   true,
 	"ApiVersionsResponseSupportedFeature":                   true,
+	"DeleteGroupsResponseGroup":                             true,
+	"DescribeGroupsResponseGroup":                           true,
+	"DescribeGroupsResponseGroupMember":                     true,
+	"FindCoordinatorResponseCoordinator":                    true,
+	"JoinGroupResponseMember":                               true,
+	"LeaveGroupResponseMember":                              true,
+	"ListGroupsResponseGroup":                               true,
+	"OffsetCommitResponseTopic":                             true,
+	"OffsetDeleteResponseTopic":                             true,
+	"OffsetDeleteResponseTopicPartition":                    true,
+	"OffsetFetchResponseGroup":                              true,
+	"OffsetFetchResponseTopic":                              true,
+	"OffsetFetchResponseTopicPartition":                     true,
+	"OffsetFetchResponseGroupTopic":                         true,
+	"OffsetFetchResponseGroupTopicPartition":                true,
 }
 
 func (s *session) value(field string, v reflect.Value, indent string) string {
@@ -203,6 +218,10 @@ func (s *session) special(field string, v reflect.Value) (string, bool) {
 		return s.topicName(v.Interface().([16]byte)), true
 	case "ProducerID":
 		return symbolic("producer", &s.producers, v.Int()), true
+	case "MemberID", "LeaderID":
+		if v.Kind() == reflect.String && len(v.String()) > 36 { // a name and a UUID
+			return numbered("member", s.members, v.String()), true
+		}
 	case "SessionID":
 		return symbolic("session", &s.sessions, int32(v.Int())), true
 	case "Host", "Port":
@@ -262,6 +281,10 @@ func symbolic[T int32 | int64](kind string, seen *[]T, id T) string {
 	if id <= 0 && kind == "session" || id < 0 {
 		return fmt.Sprint(id)
 	}
+	return numbered(kind, seen, id)
+}
+
+func numbered[T comparable](kind string, seen *[]T, id T) string {
 	at := slices.Index(*seen, id)
 	if at < 0 {
 		at = len(*seen)

@@ -30,11 +30,12 @@ type session struct {
 	topics    map[[16]byte]string // symbolic names of topic ids
 	producers []int64
 	sessions  []int32
+	members   *[]string
 	beganMs   int64
 }
 
 func newSession(t *testing.T, addr string) *session {
-	return &session{t: t, addr: addr, topics: map[[16]byte]string{}, beganMs: time.Now().UnixMilli()}
+	return &session{t: t, addr: addr, topics: map[[16]byte]string{}, members: new([]string), beganMs: time.Now().UnixMilli()}
 }
 
 func (s *session) hangUp() {

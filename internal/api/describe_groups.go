@@ -8,6 +8,9 @@ import (
 
 // DescribeGroups, key 15, versions 0-6. KIP-430 (authorized operations, v3), KIP-345 (static members, v4), KIP-1043 (a code for groups
 // that do not exist, v6).
+//
+// Where we differ from Kafka 4.3.1, on purpose: a group that has neither members nor offsets does not exist. In Kafka it stays for a while,
+// also after a join that was refused.
 
 func (t *Table) describeGroups(r *Request) Outcome {
 	var d wire.Decoder

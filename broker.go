@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/admin"
@@ -35,6 +36,7 @@ type Broker struct {
 	logger     *slog.Logger
 	store      *storage.Store
 	cluster    *cluster
+	known      atomic.Pointer[cluster] // the same, once the broker is registered
 	runtime    *machine.Runtime[*controller.Controller]
 	controller *controllerGate
 	table      *api.Table
@@ -113,10 +115,18 @@ func (b *Broker) openStorage() error {
 	if err := b.lookBeforeTakingOver(); err != nil {
 		return err
 	}
+	events := storageEvents(b.logger)
+	said := events.DirectoryOffline
+	events.DirectoryOffline = func(dir string, err error, marked bool) {
+		said(dir, err, marked)
+		if known := b.known.Load(); known != nil {
+			known.loseDirectories()
+		}
+	}
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Events: storageEvents(b.logger),
+		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Events: events,
 	})
 	if err != nil {
 		return err
@@ -216,7 +226,13 @@ func (b *Broker) startController() error {
 		return err
 	}
 	b.controller.runtime = b.runtime
-	return b.controller.register(b.registration(clusterID))
+	if err := b.controller.register(b.registration(clusterID)); err != nil {
+		return err
+	}
+	b.cluster.registered(b.controller)
+	b.known.Store(b.cluster)
+	b.cluster.loseDirectories() // what failed just before
+	return nil
 }
 
 // metadataDir is the directory of the metadata log's files.
@@ -273,7 +289,7 @@ func (b *Broker) registration(clusterID string) *wire.BrokerRegistrationRequest 
 		req.Rack = wire.SomeString(b.settings.broker.Rack)
 	}
 	for _, dir := range b.store.Directories() {
-		if dir.OnlyMetadata {
+		if dir.OnlyMetadata || dir.Offline != nil {
 			continue
 		}
 		req.LogDirs = append(req.LogDirs, wire.UUID(dir.ID))

@@ -26,6 +26,7 @@ type cluster struct {
 	logger     *slog.Logger
 	groups     *coordinators
 	image      atomic.Pointer[metadata.Image]
+	places     places
 }
 
 // Image implements api.Cluster.
@@ -70,6 +71,7 @@ func (c *cluster) follow(image *metadata.Image) {
 	}
 	c.configure(image, delta)
 	c.image.Store(image)
+	c.reportPlaces()
 	c.groups.follow(image, delta)
 }
 
@@ -79,12 +81,22 @@ func (c *cluster) openFound(image *metadata.Image, topics []*metadata.Topic) {
 	for _, topic := range topics {
 		settings := c.topicSettings(image, topic.Name)
 		for n := range topic.Partitions {
-			if slices.Contains(topic.Partitions[n].Replicas, c.self) {
-				wanted = append(wanted, storage.Wanted{Topic: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, ID: topic.ID, Config: settings.Log})
+			if dir, here := c.directory(&topic.Partitions[n]); here {
+				wanted = append(wanted, storage.Wanted{Topic: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, ID: topic.ID, Config: settings.Log,
+					Directory: dir, New: c.image.Load() != nil})
 			}
 		}
 	}
 	c.store.OpenFound(wanted)
+}
+
+// directory is the one on record for this broker's replica of a partition, if it has one.
+func (c *cluster) directory(p *metadata.Partition) (dir ids.DirectoryID, here bool) {
+	at := slices.Index(p.Replicas, c.self)
+	if at >= 0 && at < len(p.Directories) {
+		dir = p.Directories[at]
+	}
+	return dir, at >= 0
 }
 
 // assign hands over the partitions of a topic that have a replica here: those numbered, or all if numbers is nil.
@@ -92,14 +104,20 @@ func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers [
 	settings := c.topicSettings(image, topic.Name)
 	for n := range topic.Partitions {
 		p := &topic.Partitions[n]
-		if !slices.Contains(p.Replicas, c.self) || (numbers != nil && !slices.Contains(numbers, int32(n))) {
+		dir, here := c.directory(p)
+		if !here || (numbers != nil && !slices.Contains(numbers, int32(n))) {
 			continue
 		}
-		state := partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR}
-		tp := ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}
+		r := replication.Replica{
+			Name: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, Topic: topic.ID, Directory: dir, New: c.image.Load() != nil,
+			State: partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR},
+		}
 		var corrupt *storage.CorruptError
-		if err := c.partitions.Assign(tp, topic.ID, state, settings); err != nil && !errors.As(err, &corrupt) { // of damage storage has told
-			c.logger.Error("a partition cannot be served", "partition", tp, "error", err)
+		if err := c.partitions.Assign(r, settings); err != nil && !errors.As(err, &corrupt) { // of damage storage has told
+			c.logger.Error("a partition cannot be served", "partition", r.Name, "error", err)
+		}
+		if lies, ok := c.partitions.Directory(topic.ID, int32(n)); ok && lies != dir {
+			c.places.note(lies, topic.ID, int32(n))
 		}
 	}
 }

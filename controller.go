@@ -79,6 +79,32 @@ func (g *controllerGate) AllocateProducerIDs(done func(first ids.ProducerID, cou
 	})
 }
 
+// assignDirectories tells where replicas of this broker lie.
+func (g *controllerGate) assignDirectories(dirs []wire.AssignReplicasToDirsRequestDirectoryData, done func(wire.ErrorCode)) {
+	req := &wire.AssignReplicasToDirsRequest{BrokerId: int32(g.self), BrokerEpoch: int64(g.epoch), Directories: dirs}
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, wire.ErrorCode) {
+		records, resp := c.AssignReplicasToDirs(req, at)
+		return records, resp.ErrorCode
+	}, doneWith(done))
+}
+
+// loseDirectories tells which directories of this broker have failed.
+func (g *controllerGate) loseDirectories(lost []wire.UUID, done func(wire.ErrorCode)) {
+	req := &wire.BrokerHeartbeatRequest{BrokerId: int32(g.self), BrokerEpoch: int64(g.epoch), OfflineLogDirs: lost}
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, wire.ErrorCode) {
+		return c.LoseDirectories(req, at)
+	}, doneWith(done))
+}
+
+func doneWith(done func(wire.ErrorCode)) func(wire.ErrorCode, error) {
+	return func(code wire.ErrorCode, err error) {
+		if err != nil {
+			code = controller.ErrorCode(err)
+		}
+		done(code)
+	}
+}
+
 // register makes this incarnation known; it leads its partitions in a new leader epoch from then on.
 func (g *controllerGate) register(req *wire.BrokerRegistrationRequest) error {
 	if _, err := machine.Do(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, struct{}) {

@@ -45,7 +45,7 @@ func storageEvents(logger *slog.Logger) storage.Events {
 			logger.Error("a partition's durable bytes are damaged: it is not served and not changed", "error", err)
 		},
 		DirectoryOffline: func(dir string, err error, marked bool) {
-			logger.Error("a data directory failed and is offline until the next start; nothing that was acknowledged depends on what it could not write",
+			logger.Error("a data directory failed and is offline until the next start: its partitions answer KAFKA_STORAGE_ERROR, the others go on; nothing that was acknowledged depends on what it could not write",
 				"directory", dir, "error", err, "durableBoundsRecorded", marked)
 		},
 		RetentionDeleted: func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset) {

@@ -129,7 +129,7 @@ func (p *topicPager) partition(index int32, from *metadata.Partition) wire.Descr
 	if from.Leader == ids.NoBroker || !p.view.alive(from.Leader) {
 		to.ErrorCode, to.LeaderId = wire.ErrorLeaderNotAvailable, -1
 	}
-	to.ReplicaNodes, to.IsrNodes, to.OfflineReplicas = brokers(from.Replicas), brokers(from.ISR), p.view.offline(from.Replicas)
+	to.ReplicaNodes, to.IsrNodes, to.OfflineReplicas = brokers(from.Replicas), brokers(from.ISR), p.view.offline(from)
 	to.EligibleLeaderReplicas, to.LastKnownElr = brokers(from.ELR), brokers(from.LastKnownELR)
 	return to
 }

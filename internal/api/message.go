@@ -126,15 +126,21 @@ func (v view) reach(id ids.BrokerID) (Address, bool) {
 	return Address{}, false
 }
 
-// offline are those replicas whose broker cannot serve them.
-func (v view) offline(replicas []ids.BrokerID) []int32 {
+// offline are those replicas that cannot be served: their broker is gone, or the directory that they lie in (KIP-858).
+func (v view) offline(p *metadata.Partition) []int32 {
 	down := []int32{}
-	for _, id := range replicas {
-		if !v.alive(id) {
+	for i, id := range p.Replicas {
+		if !v.alive(id) || i < len(p.Directories) && v.lost(id, p.Directories[i]) {
 			down = append(down, int32(id))
 		}
 	}
 	return down
+}
+
+// lost tells that a directory is none of those that the broker has told of. Kafka's reserved ids stand for no directory.
+func (v view) lost(broker ids.BrokerID, dir ids.DirectoryID) bool {
+	b, ok := v.image.Broker(broker)
+	return ok && len(b.Directories) > 0 && !dir.Reserved() && !slices.Contains(b.Directories, dir)
 }
 
 func rack(b *metadata.Broker) wire.NullString {

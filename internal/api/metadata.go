@@ -226,7 +226,7 @@ func (m *metadataRequest) topic(v view, topic *metadata.Topic) wire.MetadataResp
 		if from.Leader == ids.NoBroker || !v.alive(from.Leader) {
 			to.ErrorCode, to.LeaderId = wire.ErrorLeaderNotAvailable, -1
 		}
-		to.ReplicaNodes, to.IsrNodes, to.OfflineReplicas = brokers(from.Replicas), brokers(from.ISR), v.offline(from.Replicas)
+		to.ReplicaNodes, to.IsrNodes, to.OfflineReplicas = brokers(from.Replicas), brokers(from.ISR), v.offline(from)
 	}
 	return answer
 }

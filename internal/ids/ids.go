@@ -54,6 +54,11 @@ func (d DirectoryID) String() string { return UUID(d).String() }
 // IsZero reports whether t is the all-zero id, which Kafka uses for "not given".
 func (t TopicID) IsZero() bool { return t == TopicID{} }
 
+// Reserved reports whether d stands for no directory: the first hundred ids mean "unassigned", "lost" and so on (Kafka's DirectoryId).
+func (d DirectoryID) Reserved() bool {
+	return [15]byte(d[:15]) == [15]byte{} && d[15] < 100
+}
+
 // ParseUUID reads Kafka's 22-character text form.
 func ParseUUID(text string) (UUID, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)

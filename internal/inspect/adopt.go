@@ -70,6 +70,9 @@ func Adopt(fsys vfs.FS, dirs []string, nodeID int32) (*Adoption, error) {
 	if a.FromKafka, err = a.kafkaWasLast(); err != nil || !a.FromKafka {
 		return &a.Adoption, err
 	}
+	if a.double != nil {
+		return nil, a.double
+	}
 	if err := a.quorum(); err != nil {
 		return nil, err
 	}
@@ -88,7 +91,8 @@ type adopter struct {
 	directories map[string]ids.DirectoryID    // by path
 	found       map[ids.TopicPartition]string // the partitions' directories, without the metadata's
 	metadataDir string
-	unreadable  bool // some directory
+	unreadable  bool     // some directory
+	double      *Refusal // a partition in two directories: where Ottla was the last to serve, storage tells which is the topic's
 }
 
 func (a *adopter) unlock() {
@@ -116,7 +120,8 @@ func (a *adopter) directory(dir string) error {
 			return &Refusal{dir, "is in use by another process; stop that one or use another directory"}
 		}
 		if err != nil {
-			return &Refusal{dir, fmt.Sprintf("cannot be locked (%v)", err)}
+			a.unreadable = true
+			return nil
 		}
 		a.locks = append(a.locks, lock)
 	}
@@ -143,7 +148,7 @@ func (a *adopter) directory(dir string) error {
 			a.metadataDir = name
 		default:
 			if other, ok := a.found[tp]; ok {
-				return &Refusal{dir, fmt.Sprintf("and %s both hold partition %s; move one of the two away", path.Dir(other), tp)}
+				a.double = &Refusal{dir, fmt.Sprintf("and %s both hold partition %s; move one of the two away", path.Dir(other), tp)}
 			}
 			a.found[tp] = name
 		}
@@ -155,7 +160,8 @@ func (a *adopter) directory(dir string) error {
 func (a *adopter) identity(dir string) error {
 	data, err := readSmall(a.fsys, path.Join(dir, "meta.properties"))
 	if err != nil {
-		return &Refusal{dir, fmt.Sprintf("its meta.properties cannot be read (%v)", err)}
+		a.unreadable = true
+		return nil
 	}
 	properties, err := parseProperties(data)
 	if err != nil {

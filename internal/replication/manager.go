@@ -110,26 +110,37 @@ func (m *Manager) find(target *Target) (*Partition, wire.ErrorCode) {
 	return t.partitions[target.Partition], wire.ErrorNone
 }
 
+// Replica is what the metadata says of a replica on this broker.
+type Replica struct {
+	Name  ids.TopicPartition
+	Topic ids.TopicID
+	State partition.State
+	// Directory is where its log lies, as far as is on record; New: it never had one. See storage.Wanted.
+	Directory ids.DirectoryID
+	New       bool
+}
+
 // Assign gives this broker a replica, or changes the role of one that it has. A log that cannot be opened leaves the
 // partition in place: it answers KAFKA_STORAGE_ERROR, and the error is returned for the log.
-func (m *Manager) Assign(tp ids.TopicPartition, id ids.TopicID, state partition.State, settings *TopicSettings) error {
+func (m *Manager) Assign(r Replica, settings *TopicSettings) error {
+	tp := r.Name
 	m.mu.RLock()
-	t := m.byID[id]
+	t := m.byID[r.Topic]
 	m.mu.RUnlock()
 	if t != nil && int(tp.Partition) < len(t.partitions) && t.partitions[tp.Partition] != nil {
-		t.partitions[tp.Partition].assign(state)
+		t.partitions[tp.Partition].assign(r.State)
 		return nil
 	}
-	p, err := m.open(tp, id, settings)
-	p.assign(state)
+	p, err := m.open(r, settings)
+	p.assign(r.State)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := &topic{name: tp.Topic, id: id}
-	if t = m.byID[id]; t != nil {
+	next := &topic{name: tp.Topic, id: r.Topic}
+	if t = m.byID[r.Topic]; t != nil {
 		next.partitions = t.partitions
 	}
 	next.partitions = put(next.partitions, int(tp.Partition), p)
-	m.byID[id], m.byName[tp.Topic] = next, next
+	m.byID[r.Topic], m.byName[tp.Topic] = next, next
 	return err
 }
 
@@ -148,10 +159,11 @@ func put(partitions []*Partition, at int, p *Partition) []*Partition {
 }
 
 // open makes the partition and its log.
-func (m *Manager) open(tp ids.TopicPartition, id ids.TopicID, settings *TopicSettings) (*Partition, error) {
-	p := &Partition{manager: m, name: tp, topicID: id}
+func (m *Manager) open(r Replica, settings *TopicSettings) (*Partition, error) {
+	tp := r.Name
+	p := &Partition{manager: m, name: tp, topicID: r.Topic}
 	p.settings.Store(settings)
-	log, err := m.store.OpenLog(tp, id, settings.Log)
+	log, err := m.store.OpenPlaced(storage.Wanted{Topic: tp, ID: r.Topic, Config: settings.Log, Directory: r.Directory, New: r.New})
 	if err != nil {
 		p.broken = err
 		p.replica = partition.New(m.self, 0)
@@ -165,6 +177,15 @@ func (m *Manager) open(tp ids.TopicPartition, id ids.TopicID, settings *TopicSet
 	p.highWatermark.Store(int64(start))
 	log.OnDurable(p.durable)
 	return p, nil
+}
+
+// Directory is where a partition's log lies; false if it has none that could be opened.
+func (m *Manager) Directory(topic ids.TopicID, n int32) (ids.DirectoryID, bool) {
+	p, code := m.find(&Target{TopicID: topic, Partition: n})
+	if code != wire.ErrorNone || p.log == nil {
+		return ids.DirectoryID{}, false
+	}
+	return p.log.Directory(), true
 }
 
 // Configure gives a topic's partitions changed settings; an unknown topic is ignored.

@@ -17,7 +17,7 @@ func TestManyPartitionsCostLinearly(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for n := range int32(count) {
-		if err := b.Assign(ids.TopicPartition{Topic: "many", Partition: n}, ids.TopicID{7}, state, &settings); err != nil {
+		if err := b.Assign(Replica{Name: ids.TopicPartition{Topic: "many", Partition: n}, Topic: ids.TopicID{7}, State: state}, &settings); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,7 +46,7 @@ func newBench(t testing.TB, settings TopicSettings) *bench {
 func (b *bench) lead(t testing.TB, partitionNumber int32, leader ids.BrokerID, epoch ids.LeaderEpoch, settings *TopicSettings) {
 	t.Helper()
 	state := partition.State{Leader: leader, LeaderEpoch: epoch, PartitionEpoch: int32(epoch), Replicas: []ids.BrokerID{leader}, ISR: []ids.BrokerID{leader}}
-	if err := b.Assign(ids.TopicPartition{Topic: "t", Partition: partitionNumber}, topicT, state, settings); err != nil {
+	if err := b.Assign(Replica{Name: ids.TopicPartition{Topic: "t", Partition: partitionNumber}, Topic: topicT, State: state}, settings); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -283,7 +283,7 @@ func TestMinInSyncReplicas(t *testing.T) {
 		t.Fatalf("acks=all of a partition that has one replica: %v", res.Error)
 	}
 	state := partition.State{Leader: self, LeaderEpoch: 2, PartitionEpoch: 2, Replicas: []ids.BrokerID{self, self + 1}, ISR: []ids.BrokerID{self}}
-	if err := b.Assign(ids.TopicPartition{Topic: "t"}, topicT, state, &settings); err != nil {
+	if err := b.Assign(Replica{Name: ids.TopicPartition{Topic: "t"}, Topic: topicT, State: state}, &settings); err != nil {
 		t.Fatal(err)
 	}
 	if res, _ := b.produce(-1, batchOf("a"), nil); res.Error != wire.ErrorNotEnoughReplicas || res.LogStart != 0 {

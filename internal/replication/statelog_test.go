@@ -140,7 +140,7 @@ func TestStateLogTellsFailures(t *testing.T) {
 		t.Errorf("one replica is all there are: %v", err) // as for acks=all
 	}
 	state := partition.State{Leader: self, LeaderEpoch: 2, PartitionEpoch: 2, Replicas: []ids.BrokerID{self, 2}, ISR: []ids.BrokerID{self}}
-	if err := c.Assign(partitionT0, topicT, state, &few); err != nil {
+	if err := c.Assign(Replica{Name: partitionT0, Topic: topicT, State: state}, &few); err != nil {
 		t.Fatal(err)
 	}
 	short, _ := stateLog(t, c, 2)

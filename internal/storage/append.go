@@ -151,6 +151,7 @@ func (l *Log) write(data []byte, covers span, nowMs int64) (ids.Offset, error) {
 	if s == nil || l.mustRoll(s, len(data), covers, nowMs) {
 		fresh, err := l.roll()
 		if err != nil {
+			l.dir.suspectDisk(err)
 			return notRolled, err
 		}
 		if s != nil {
@@ -159,6 +160,7 @@ func (l *Log) write(data []byte, covers span, nowMs int64) (ids.Offset, error) {
 		s = fresh
 	}
 	if err := l.pin(s, readWrite); err != nil {
+		l.dir.suspectDisk(err)
 		return rolledTo, err
 	}
 	position := s.size.Load()

@@ -64,14 +64,14 @@ func readOffsetCheckpoint(fsys vfs.FS, path string) (offsetCheckpoint, error) {
 	}
 	rows, err := checkpointRows(string(data), 3)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w: %w", path, errDamagedFile, err)
 	}
 	out := make(offsetCheckpoint, len(rows)/3)
 	for i := 0; i < len(rows); i += 3 {
 		partition, err1 := strconv.ParseInt(rows[i+1], 10, 32)
 		offset, err2 := strconv.ParseInt(rows[i+2], 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w: %w", path, errDamagedFile, err)
 		}
 		out[ids.TopicPartition{Topic: rows[i], Partition: int32(partition)}] = ids.Offset(offset)
 	}

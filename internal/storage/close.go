@@ -32,7 +32,7 @@ func (s *Store) Close() error {
 	}
 	s.files.closeAll()
 	for _, d := range s.dirs {
-		if err := d.lock.Close(); err != nil {
+		if err := d.unlock(); err != nil {
 			errs = append(errs, err)
 		}
 	}

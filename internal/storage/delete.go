@@ -34,13 +34,23 @@ func (s *Store) DeleteLog(tp ids.TopicPartition, id ids.TopicID) error {
 		return nil
 	}
 	path, err := s.discardDir(dir, tp, deleteDirSuffix)
-	if err != nil {
+	switch {
+	case err != nil && dir.err() != nil:
+		s.leaveOffline(dir, tp)
+	case err != nil:
 		return fmt.Errorf("delete %s: %w", tp, err)
-	}
-	if path != "" {
+	case path != "":
 		s.work.discard(delay, path)
 	}
 	return nil
+}
+
+// leaveOffline forgets a log that lies in a directory that is offline. Its files are set aside by the start that finds them, since no topic has their id.
+func (s *Store) leaveOffline(dir *directory, tp ids.TopicPartition) {
+	s.mu.Lock()
+	s.forgetIn(dir, tp)
+	s.mu.Unlock()
+	s.problem("the files of "+tp.String()+" stay where they are until a start finds them", dir.err())
 }
 
 // Quarantine sets a partition aside that the cluster's metadata doesn't know: its directory is renamed to TOPIC-P.UUIDHEX-stray and kept.
@@ -57,6 +67,10 @@ func (s *Store) Quarantine(tp ids.TopicPartition) error {
 	case f != nil:
 		dir = f.dir
 	default:
+		return nil
+	}
+	if dir.err() != nil {
+		s.leaveOffline(dir, tp)
 		return nil
 	}
 	return s.setAside(dir, tp, strayDirSuffix, "unknown to the cluster's metadata")
@@ -86,6 +100,10 @@ func (s *Store) discardDir(dir *directory, tp ids.TopicPartition, suffix string)
 	if errors.Is(err, fs.ErrNotExist) {
 		path, err = "", nil // nothing was ever appended
 	}
+	if blamesDisk(err) {
+		dir.fail(err)
+		return "", dir.err()
+	}
 	if err != nil {
 		return "", err
 	}
@@ -96,8 +114,7 @@ func (s *Store) discardDir(dir *directory, tp ids.TopicPartition, suffix string)
 		}
 	}
 	s.mu.Lock()
-	delete(s.logs, tp)
-	delete(s.found, tp)
+	s.forgetIn(dir, tp)
 	s.mu.Unlock()
 	if err := dir.forget(func(other ids.TopicPartition) bool { return other == tp }); err != nil {
 		return "", err

@@ -23,12 +23,16 @@ type directory struct {
 	lock    io.Closer
 	flusher *flusher
 	clean   bool // the last stop was a clean one
+	// unreadable: it could not even be looked into at the start, so what lies there is unknown.
+	unreadable bool
+	logs       int // open ones; guarded by Store.mu
 	// onlyMetadata: for the log of MetadataTopic alone.
 	onlyMetadata bool
 
 	failed       atomic.Pointer[failure]
-	low          atomic.Bool  // below the reserve
-	usable       atomic.Int64 // bytes, at the last look
+	suspect      atomic.Pointer[failure] // why the flusher is to take it offline
+	low          atomic.Bool             // below the reserve
+	usable       atomic.Int64            // bytes, at the last look
 	total        atomic.Int64
 	flushedBytes atomic.Int64 // since the last checkpoint
 
@@ -69,6 +73,18 @@ func (d *directory) fail(cause error) {
 	}
 	for _, l := range logs {
 		l.notify()
+	}
+}
+
+// blamesDisk tells that an error is the disk's: neither a lack of space or of descriptors, nor a file that a deletion took away.
+func blamesDisk(err error) bool {
+	return err != nil && !errors.Is(err, vfs.ErrNoSpace) && !errors.Is(err, vfs.ErrTooManyFiles) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errGone)
+}
+
+// suspectDisk has the flusher take the directory offline, for an error of an append, whose goroutine holds locks. New logs go elsewhere then.
+func (d *directory) suspectDisk(err error) {
+	if blamesDisk(err) && d.suspect.CompareAndSwap(nil, &failure{err}) {
+		d.flusher.request(true)
 	}
 }
 
@@ -119,18 +135,20 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 	fsys := d.store.cfg.FS
 	entries, err := fsys.List(d.path)
 	if err != nil {
-		return "", nil, &RefusedError{d.path, fmt.Sprintf("cannot be read (%v)", err), err}
+		return clusterID, nil, fmt.Errorf("cannot be read (%w)", err)
 	}
 	clusterID, err = d.loadMeta(clusterID, entries)
 	if err != nil {
-		return "", nil, err
+		return clusterID, nil, err
 	}
 	for _, file := range []struct {
 		name string
 		to   *offsetCheckpoint
 	}{{recoveryPointFile, &d.recovery}, {logStartFile, &d.starts}, {highWatermarkFile, &d.watermarks}} {
-		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil {
-			return "", nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", file.name, err), err}
+		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil && !errors.Is(err, errDamagedFile) {
+			return clusterID, nil, fmt.Errorf("cannot be read (%w)", err)
+		} else if err != nil {
+			return clusterID, nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", file.name, err), err}
 		}
 	}
 	if d.cleaned, err = readOffsetCheckpoint(fsys, d.path+"/"+cleanerFile); err != nil {
@@ -147,21 +165,22 @@ func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, err
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, e := range entries {
 			if _, ok := parsePartitionDir(e.Name); ok && e.IsDir {
-				return "", &RefusedError{d.path, "has partitions (" + e.Name + ") but no meta.properties, so whose they are is unknown; restore the file, or use an empty directory", err}
+				return clusterID, &RefusedError{d.path, "has partitions (" + e.Name + ") but no meta.properties, so whose they are is unknown; restore the file, or use an empty directory", err}
 			}
 		}
+		given := clusterID
 		if clusterID == "" {
 			clusterID = d.store.randomUUID().String()
 		}
 		d.id = ids.DirectoryID(d.store.randomUUID())
 		text := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", clusterID, nodeID, d.id)
 		if err := writeFileAtomically(fsys, d.path, metaFile, []byte(text)); err != nil {
-			return "", err
+			return given, err
 		}
 		return clusterID, nil
 	}
 	if err != nil {
-		return "", &RefusedError{d.path, fmt.Sprintf("its meta.properties cannot be read (%v)", err), err}
+		return clusterID, fmt.Errorf("its meta.properties cannot be read (%w)", err)
 	}
 	meta := parseProperties(string(data))
 	if v := meta["version"]; v != "1" {
@@ -201,7 +220,7 @@ func (d *directory) writing(fn func() error) error {
 	d.mu.Lock()
 	err := fn()
 	d.mu.Unlock()
-	if err != nil && !errors.Is(err, vfs.ErrNoSpace) {
+	if err != nil && !errors.Is(err, vfs.ErrNoSpace) && !errors.Is(err, vfs.ErrTooManyFiles) {
 		d.fail(err)
 		return d.err()
 	}

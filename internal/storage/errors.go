@@ -15,6 +15,8 @@ var (
 	ErrStaleEpoch = errors.New("leader epoch is older than the log's")
 	// ErrClosed: the log or store was closed, or the log deleted.
 	ErrClosed = errors.New("log is closed")
+	// errDamagedFile: a file that was read whole is not what it should be.
+	errDamagedFile = errors.New("the file is damaged")
 	// ErrOutOfOrder: batches given with their offsets don't continue the log.
 	ErrOutOfOrder = errors.New("batch offsets do not continue the log")
 )

@@ -26,7 +26,7 @@ func (d *directory) cutFailedSync() error {
 	}
 	for _, tp := range bounds.sorted() {
 		bound := bounds[tp]
-		if f := d.store.found[tp]; f == nil || f.dir != d {
+		if d.store.foundIn(d, tp) == nil {
 			continue
 		}
 		if err := d.cutTo(tp, bound); err != nil {

@@ -184,6 +184,9 @@ func (f *flusher) round(logs []*Log) {
 		}
 	}
 	files := len(f.items)
+	if s := f.dir.suspect.Load(); s != nil {
+		f.dir.fail(s.err)
+	}
 	err := f.dir.err()
 	if err == nil {
 		if err = f.syncEverything(parent); err != nil {

@@ -189,6 +189,11 @@ func (l *Log) createDir() error {
 		return nil
 	}
 	fs := l.store.cfg.FS
+	// Else a directory whose disk was taken away would be made anew, somewhere else.
+	if _, err := fs.Stat(l.dir.path + "/" + metaFile); err != nil {
+		err = fmt.Errorf("create partition directory: %s is not the directory that it was at the start: %v", l.dir.path, err) //nolint:errorlint // not a file that deletion took
+		return err
+	}
 	if err := fs.MkdirAll(l.path); err != nil {
 		return fmt.Errorf("create partition directory: %w", err)
 	}

@@ -42,6 +42,10 @@ type Wanted struct {
 	Topic  ids.TopicPartition
 	ID     ids.TopicID
 	Config LogConfig
+	// Directory is where the log lies as far as is on record; zero, and Kafka's other reserved ids: it isn't.
+	Directory ids.DirectoryID
+	// New tells that the log was never opened before: whatever directory is offline, it doesn't lie there.
+	New bool
 }
 
 // OpenFound opens those of the logs that were found on disk, several at a time, so that OpenLog has them at hand. What cannot be opened is left to
@@ -56,6 +60,6 @@ func (s *Store) OpenFound(logs []Wanted) {
 	}
 	s.mu.Unlock()
 	parallel(s.env(), len(found), func(i int) {
-		_, _ = s.OpenLog(found[i].Topic, found[i].ID, found[i].Config) //nolint:errcheck // see above
+		_, _ = s.OpenPlaced(found[i]) //nolint:errcheck // see above
 	})
 }

@@ -3,14 +3,11 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/run"
-	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // Store is all logs of one broker.
@@ -34,6 +31,8 @@ type foundLog struct {
 	known   bool // partition.metadata could be read
 	opening bool
 	broken  error // OpenLog refused it: it is left alone
+	// next has the same name in another directory, and another topic id: it is left from a topic that was deleted while its directory was offline.
+	next *foundLog
 }
 
 // FoundLog is a partition found on disk. ID is zero where partition.metadata is missing.
@@ -67,7 +66,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	if err := s.openDirs(); err != nil {
 		for _, d := range s.dirs {
-			d.lock.Close() //nolint:errcheck // the first error matters
+			d.unlock() //nolint:errcheck // the first error matters
 		}
 		return nil, err
 	}
@@ -76,121 +75,6 @@ func Open(cfg Config) (*Store, error) {
 		d.flusher.start()
 	}
 	return s, nil
-}
-
-func (s *Store) openDirs() error {
-	dirs := s.cfg.Dirs
-	if dir := s.cfg.MetadataDir; dir != "" && !slices.Contains(dirs, dir) {
-		dirs = append(slices.Clone(dirs), dir)
-	}
-	listings := make([][]vfs.Entry, len(dirs))
-	for i, path := range dirs {
-		d := &directory{store: s, path: path, onlyMetadata: i == len(s.cfg.Dirs)}
-		d.flusher = newFlusher(d, s.cfg.Env, time.Duration(s.cfg.FlushLingerMs)*time.Millisecond)
-		d.addJobs()
-		if err := makeDirDurably(s.cfg.FS, path); err != nil {
-			return &RefusedError{path, fmt.Sprintf("cannot be made (%v)", err), err}
-		}
-		lock, err := s.cfg.FS.Lock(path + "/" + lockFile)
-		if errors.Is(err, vfs.ErrLocked) {
-			return &RefusedError{path, "is in use by another process; stop that one or use another directory", err}
-		}
-		if err != nil {
-			return &RefusedError{path, fmt.Sprintf("cannot be locked (%v)", err), err}
-		}
-		d.lock = lock
-		s.dirs = append(s.dirs, d)
-		if s.clusterID, listings[i], err = d.load(s.clusterID); err != nil {
-			return err
-		}
-	}
-	for i, d := range s.dirs {
-		if err := s.findLogs(d, listings[i]); err != nil {
-			return err
-		}
-	}
-	for i, d := range s.dirs {
-		if err := d.begin(listings[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// findLogs notes the partitions of one directory.
-func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
-	var found []*foundLog
-	var names []string
-	for _, e := range entries {
-		tp, ok := parsePartitionDir(e.Name)
-		if !ok || !e.IsDir {
-			continue
-		}
-		if other := s.found[tp]; other != nil {
-			return &RefusedError{d.path, fmt.Sprintf("and %s both hold partition %s; move one of the two away", other.dir.path, tp), nil}
-		}
-		f := &foundLog{dir: d}
-		s.found[tp] = f
-		found, names = append(found, f), append(names, e.Name)
-	}
-	parallel(s.env(), len(found), func(i int) {
-		f := found[i]
-		var err error
-		if f.id, err = readPartitionMetadata(s.cfg.FS, d.path+"/"+names[i]+"/"+partitionMetadataFile); err == nil {
-			f.known = true
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			s.problem("read the topic id of "+names[i], err)
-		}
-	})
-	return nil
-}
-
-// begin makes the directory ready for writing: from here on a crash is an unclean stop.
-func (d *directory) begin(entries []vfs.Entry) error {
-	fsys := d.store.cfg.FS
-	d.clean = slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == cleanFile })
-	if d.clean {
-		d.loadManifest()
-	}
-	for _, e := range entries {
-		if e.Name != cleanFile && e.Name != manifestFile {
-			continue
-		}
-		if err := fsys.Remove(d.path + "/" + e.Name); err != nil {
-			return fmt.Errorf("open %s: %w", d.path, err)
-		}
-		if err := fsys.SyncDir(d.path); err != nil {
-			return fmt.Errorf("open %s: %w", d.path, err)
-		}
-	}
-	if err := d.cutFailedSync(); err != nil {
-		return err
-	}
-	// A log that was deleted just before a crash may still have its recovery point: the next of its name must not inherit it.
-	if err := d.forget(func(tp ids.TopicPartition) bool { f := d.store.found[tp]; return f == nil || f.dir != d }); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir && discardedDir.MatchString(e.Name) {
-			d.store.work.discard(0, d.path+"/"+e.Name)
-		}
-	}
-	d.measure()
-	return nil
-}
-
-// readPartitionMetadata reads Kafka's partition.metadata.
-func readPartitionMetadata(fsys vfs.FS, path string) (ids.TopicID, error) {
-	data, err := readWholeFile(fsys, path, 4096)
-	if err != nil {
-		return ids.TopicID{}, err
-	}
-	var version int
-	var text string
-	if _, err := fmt.Sscanf(string(data), "version: %d\ntopic_id: %s", &version, &text); err != nil || version != 0 {
-		return ids.TopicID{}, fmt.Errorf("%s: not a version 0 with a topic id", path)
-	}
-	return ids.ParseTopicID(text)
 }
 
 // ClusterID is the cluster that the directories belong to.
@@ -214,7 +98,12 @@ func (s *Store) Found() []FoundLog {
 	defer s.mu.Unlock()
 	out := make([]FoundLog, 0, len(s.found)+len(s.logs))
 	for tp, f := range s.found {
-		out = append(out, FoundLog{tp, f.id})
+		for ; f != nil; f = f.next {
+			var down *OfflineError
+			if f.known || !errors.As(f.broken, &down) { // whose an unreadable one is, nobody can say
+				out = append(out, FoundLog{tp, f.id})
+			}
+		}
 	}
 	for tp, l := range s.logs {
 		out = append(out, FoundLog{tp, l.id})
@@ -227,6 +116,9 @@ func (s *Store) Found() []FoundLog {
 func (s *Store) Usable() (bytes int64, low bool) {
 	bytes = -1
 	for _, d := range s.dirs {
+		if d.err() != nil {
+			continue
+		}
 		_, usable, err := s.cfg.FS.Space(d.path)
 		if err != nil {
 			continue
@@ -250,17 +142,26 @@ func (s *Store) Flush() {
 }
 
 // OpenLog opens the partition's log, recovering it if need be, or makes a new one, of which nothing is on disk before its first append.
-// Bytes of another topic id are set aside first. A *CorruptError leaves the files as they are.
+// Bytes of another topic id are set aside first. A *CorruptError leaves the files as they are. OpenPlaced is for logs whose directory is on record.
 func (s *Store) OpenLog(tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*Log, error) {
-	if l, err := s.openedLog(tp, id); l != nil || err != nil {
+	return s.OpenPlaced(Wanted{Topic: tp, ID: id, Config: cfg})
+}
+
+// OpenPlaced is OpenLog with what is on record about the log's directory, so that no empty log takes the place of one that lies in a directory that cannot be
+// used now: that is an *OfflineError.
+func (s *Store) OpenPlaced(w Wanted) (*Log, error) {
+	if l, err := s.openedLog(w.Topic, w.ID); l != nil || err != nil {
 		return l, err
 	}
+	if err := s.dropOthers(w); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	f := s.found[tp]
+	f := s.found[w.Topic]
 	if f != nil {
 		if f.opening {
 			s.mu.Unlock()
-			return nil, fmt.Errorf("open %s: it is being opened already", tp)
+			return nil, fmt.Errorf("open %s: it is being opened already", w.Topic)
 		}
 		if f.broken != nil {
 			s.mu.Unlock()
@@ -269,11 +170,11 @@ func (s *Store) OpenLog(tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*
 		f.opening = true
 	}
 	s.mu.Unlock()
-	l, err := s.openFound(f, tp, id, cfg)
+	l, err := s.openFound(f, w)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if f != nil && s.found[tp] == f {
+		if f != nil && s.found[w.Topic] == f {
 			f.opening = false
 			var c *CorruptError
 			if errors.As(err, &c) {
@@ -285,8 +186,9 @@ func (s *Store) OpenLog(tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*
 	if s.closed {
 		return nil, ErrClosed
 	}
-	delete(s.found, tp)
-	s.logs[tp] = l
+	delete(s.found, w.Topic)
+	s.logs[w.Topic] = l
+	l.dir.logs++
 	return l, nil
 }
 
@@ -303,30 +205,31 @@ func (s *Store) openedLog(tp ids.TopicPartition, id ids.TopicID) (*Log, error) {
 	return l, nil
 }
 
-// openFound opens what was found for tp, if it is of this topic id; f is nil if nothing was.
-func (s *Store) openFound(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*Log, error) {
+// openFound opens what was found for a log; f is nil if nothing was.
+func (s *Store) openFound(f *foundLog, w Wanted) (*Log, error) {
 	if f != nil {
 		if err := f.dir.err(); err != nil {
 			return nil, err
 		}
-		mine, err := s.sameTopic(f, tp, id)
+		mine, err := s.sameTopic(f, w.Topic, w.ID)
 		if err != nil {
 			return nil, err
 		}
 		if mine {
-			return s.loadLog(f, tp, id, cfg)
+			return s.loadLog(f, w.Topic, w.ID, w.Config)
 		}
-		why := "its topic id is not " + id.String()
-		if err := s.setAside(f.dir, tp, strayDirSuffix, why); err != nil {
+		if err := s.setAside(f.dir, w.Topic, strayDirSuffix, notOf(w.ID)); err != nil {
 			return nil, err
 		}
 	}
-	dir, err := s.place(tp)
+	dir, err := s.place(w)
 	if err != nil {
 		return nil, err
 	}
-	return s.newLog(dir, tp, id, cfg), nil
+	return s.newLog(dir, w.Topic, w.ID, w.Config), nil
 }
+
+func notOf(id ids.TopicID) string { return "its topic id is not " + id.String() }
 
 // sameTopic decides whether a found directory holds the topic's own records. One without a topic id does if it has no records at all: it is what
 // a crash left of a first append.
@@ -349,40 +252,6 @@ func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (b
 	}
 	f.id, f.known = id, true
 	return true, nil
-}
-
-// place chooses the directory of a new log.
-func (s *Store) place(tp ids.TopicPartition) (*directory, error) {
-	if tp.Topic != MetadataTopic || s.cfg.MetadataDir == "" {
-		return s.emptiest()
-	}
-	d := s.dirs[slices.IndexFunc(s.dirs, func(d *directory) bool { return d.path == s.cfg.MetadataDir })]
-	return d, d.err()
-}
-
-// emptiest is the directory for all topics that holds the fewest logs.
-func (s *Store) emptiest() (*directory, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts := make(map[*directory]int, len(s.dirs))
-	for _, l := range s.logs {
-		counts[l.dir]++
-	}
-	var best *directory
-	var err error
-	for _, d := range s.dirs {
-		if e := d.err(); e != nil {
-			err = e
-		} else if d.onlyMetadata {
-			continue
-		} else if best == nil || counts[d] < counts[best] {
-			best = d
-		}
-	}
-	if best == nil {
-		return nil, err
-	}
-	return best, nil
 }
 
 func (s *Store) newLog(d *directory, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) *Log {

@@ -216,10 +216,14 @@ func retryInterrupted(call func() error) error {
 	}
 }
 
-// wrap marks the errors of a full disk with ErrNoSpace and leaves all others, which package os has described, as they are.
+// wrap marks the errors of a full disk with ErrNoSpace, those of a lack of descriptors with ErrTooManyFiles, and leaves all others, which package os has
+// described, as they are.
 func wrap(err error) error {
 	if err != nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	if err != nil && (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) {
+		return fmt.Errorf("%w: %w", ErrTooManyFiles, err)
 	}
 	return err
 }

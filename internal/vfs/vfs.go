@@ -76,3 +76,6 @@ var ErrLocked = errors.New("locked by another process")
 
 // ErrNoSpace means that the disk is full (ENOSPC, EDQUOT). Every FS wraps its own error with it.
 var ErrNoSpace = errors.New("no space left on device")
+
+// ErrTooManyFiles means that the process, or the machine, has no file descriptor left (EMFILE, ENFILE), which says nothing about the disk.
+var ErrTooManyFiles = errors.New("too many open files")

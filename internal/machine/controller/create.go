@@ -252,19 +252,10 @@ func (c *Controller) newPartition(topic ids.TopicID, n int32, replicas []ids.Bro
 				p.Leader = r
 			}
 		}
-		p.Directories = append(p.Directories, onlyDirectory(b))
+		p.Directories = append(p.Directories, directoryFor(b, topic, n))
 	}
 	return metadata.PartitionRecord(topic, n, &p)
 }
 
 // active reports whether a broker may be in sync and lead.
 func active(b *metadata.Broker) bool { return !b.Fenced && !b.InControlledShutdown }
-
-// onlyDirectory is where a broker with one directory must put a replica; the zero id, Kafka's "unassigned", leaves the
-// choice to a broker with several (KIP-858).
-func onlyDirectory(b *metadata.Broker) ids.DirectoryID {
-	if len(b.Directories) == 1 {
-		return b.Directories[0]
-	}
-	return ids.DirectoryID{}
-}

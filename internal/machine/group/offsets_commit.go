@@ -18,12 +18,16 @@ const (
 
 // OffsetCommit keeps how far a group has read. A group without members takes commits of anybody, with generation -1.
 func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.OffsetCommitRequest) ([]machine.Record, *wire.OffsetCommitResponse) {
-	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, len(req.Topics))}
+	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, 0, len(req.Topics))}
 	var records []machine.Record
 	code, checked := wire.ErrorNone, false
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		answer := &resp.Topics[i]
+		if len(asked.Partitions) == 0 {
+			continue // Kafka does not answer what asks nothing
+		}
+		resp.Topics = append(resp.Topics, wire.OffsetCommitResponseTopic{})
+		answer := &resp.Topics[len(resp.Topics)-1]
 		answer.Name, answer.TopicId = asked.Name, asked.TopicId
 		answer.Partitions = make([]wire.OffsetCommitResponsePartition, len(asked.Partitions))
 		topic, unknown := m.committedTopic(client, asked)

@@ -228,8 +228,24 @@ func (c *coordinators) load(tp ids.TopicPartition, epoch ids.LeaderEpoch, needed
 func (c *coordinators) newMachine() *group.Machine {
 	return group.New(group.Config{
 		Random: c.env.Random, Image: c.cluster.Image, Events: groupEvents(c.logger),
-		Settings: func() group.Settings { return *c.settings.Load() },
+		Settings:         func() group.Settings { return *c.settings.Load() },
+		ConsumerSettings: c.consumerSettings,
 	})
+}
+
+// consumerSettings are a consumer group's own settings (resource type 32), over those of the broker.
+func (c *coordinators) consumerSettings(image *metadata.Image, name string) (s group.ConsumerSettings, own bool) {
+	values := image.Config(metadata.ConfigResource{Type: metadata.ResourceGroup, Name: name})
+	if len(values) == 0 {
+		return s, false
+	}
+	layers := c.cluster.layers(image, "")
+	layers.Group = values
+	return groupConfig(layers.GroupConfig()), true
+}
+
+func groupConfig(c config.GroupConfig) group.ConsumerSettings {
+	return group.ConsumerSettings{SessionMs: c.SessionTimeoutMs, HeartbeatMs: c.HeartbeatIntervalMs, AssignmentIntervalMs: c.AssignmentIntervalMs}
 }
 
 // For implements api.Groups.
@@ -363,6 +379,9 @@ func groupSettings(s config.GroupBrokerConfig) group.Settings {
 		MinSessionTimeoutMs: s.MinSessionMs, MaxSessionTimeoutMs: s.MaxSessionMs, InitialRebalanceDelayMs: s.InitialRebalanceDelayMs, MaxSize: int32(s.MaxSize),
 		OffsetMetadataMaxBytes: s.OffsetMetadataMaxBytes, OffsetsRetentionMs: s.OffsetsRetentionMs, OffsetsCheckMs: s.OffsetsRetentionCheckMs,
 		KeepOffsetsWithTopic: s.KeepOffsetsWithTopic,
+		Consumer:             groupConfig(s.Consumer), ConsumerMaxSize: int32(s.ConsumerMaxSize), ConsumerAssignors: s.ConsumerAssignors,
+		UpgradeOnline:   s.ConsumerMigration == "bidirectional" || s.ConsumerMigration == "upgrade",
+		DowngradeOnline: s.ConsumerMigration == "bidirectional" || s.ConsumerMigration == "downgrade",
 	}
 }
 

@@ -17,19 +17,49 @@ const noOperations = -1 << 31
 
 // state is the group's state in Kafka's words.
 func (g *Group) state() string {
-	if g.classic == nil {
+	switch {
+	case g.consumer != nil:
+		return g.consumer.state()
+	case g.classic == nil:
 		return empty.String()
 	}
 	return g.classic.state.String()
 }
 
-func (g *Group) isEmpty() bool { return g.classic == nil || g.classic.state == empty }
+func (g *Group) isEmpty() bool {
+	if g.consumer != nil {
+		return len(g.consumer.members) == 0
+	}
+	return g.classic == nil || g.classic.state == empty
+}
+
+// protocolType is "consumer" for groups that consume.
+func (g *Group) protocolType() string {
+	switch {
+	case g.consumer != nil:
+		return consumerProtocolType
+	case g.classic == nil:
+		return ""
+	}
+	return g.classic.protocolType
+}
 
 // subscribes tells whether members of the group may read this topic.
-func (g *Group) subscribes(topic string) bool { return g.classic.subscribes(topic) }
+func (g *Group) subscribes(topic string) bool {
+	if g.consumer != nil {
+		_, subscribed := g.consumer.subscribed[topic]
+		return subscribed
+	}
+	return g.classic.subscribes(topic)
+}
 
 // kind is the group's type in Kafka's words.
-func (g *Group) kind() string { return "classic" }
+func (g *Group) kind() string {
+	if g.consumer != nil {
+		return "consumer"
+	}
+	return "classic"
+}
 
 // ListGroups lists the groups in one of the states, and of one of the types, that the request asks for; no filter asks for all.
 func (m *Machine) ListGroups(req *wire.ListGroupsRequest) []wire.ListGroupsResponseListedGroup {
@@ -42,9 +72,7 @@ func (m *Machine) ListGroups(req *wire.ListGroupsRequest) []wire.ListGroupsRespo
 			continue
 		}
 		one := wire.ListGroupsResponseListedGroup{GroupId: g.id, GroupState: g.state(), GroupType: g.kind()}
-		if g.classic != nil {
-			one.ProtocolType = g.classic.protocolType
-		}
+		one.ProtocolType = g.protocolType()
 		listed = append(listed, one)
 	}
 	return listed
@@ -57,10 +85,14 @@ func (m *Machine) DescribeGroups(client Client, names []string) []wire.DescribeG
 		d := &described[i]
 		d.GroupId, d.AuthorizedOperations = name, noOperations
 		g := m.groups[name]
-		if g == nil {
+		if g == nil || g.consumer != nil {
+			why := fmt.Sprintf("Group %s not found.", name)
+			if g != nil {
+				why = fmt.Sprintf("Group %s is not a classic group.", name)
+			}
 			d.GroupState = "Dead"
 			if client.Version >= describeMissing {
-				d.ErrorCode, d.ErrorMessage = wire.ErrorGroupIDNotFound, wire.SomeString(fmt.Sprintf("Group %s not found.", name))
+				d.ErrorCode, d.ErrorMessage = wire.ErrorGroupIDNotFound, wire.SomeString(why)
 			}
 			continue
 		}
@@ -120,8 +152,16 @@ func (m *Machine) deleteGroup(g *Group) (records []machine.Record) {
 		}
 		g.classic = nil
 	}
+	return append(records, m.groupTombstones(g)...)
+}
+
+// groupTombstones end what the records say about an empty group but its offsets.
+func (m *Machine) groupTombstones(g *Group) (records []machine.Record) {
 	if g.stored != nil {
 		records = append(records, tombstone(&wire.GroupMetadataKey{Group: g.id}))
+	}
+	if g.consumer != nil {
+		records = append(records, g.consumer.tombstones(g.id, nil)...)
 	}
 	return records
 }

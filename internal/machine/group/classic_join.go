@@ -26,7 +26,10 @@ func (m *Machine) JoinGroup(at machine.Moment, client Client, req *wire.JoinGrou
 		return refuseJoin(reply, req.MemberId, wire.ErrorInvalidSessionTimeout)
 	}
 	g := m.groups[req.GroupId]
-	isNew := g == nil
+	if g != nil && g.consumer != nil && len(g.consumer.members) > 0 {
+		return m.joinConsumers(at, client, req, reply)
+	}
+	isNew := g == nil || g.consumer != nil
 	if isNew {
 		if req.MemberId != "" {
 			return refuseJoin(reply, req.MemberId, wire.ErrorUnknownMemberID)
@@ -40,10 +43,16 @@ func (m *Machine) JoinGroup(at machine.Moment, client Client, req *wire.JoinGrou
 	j := &join{m: m, at: at, c: g.classic, client: client, req: req, reply: reply, settings: settings}
 	records := j.run()
 	if isNew {
-		if g.classic.forgettable() {
+		switch {
+		case g.classic.forgettable():
+			g.classic = nil
 			m.forget(g)
-		} else if len(records) == 0 {
+			return nil
+		case len(records) == 0:
 			records = append(records, emptyGroup(at, g)) // so that the group is there before its first generation, as in Kafka
+		}
+		if g.consumer != nil { // an empty one, which becomes a classic group
+			records = append(g.consumer.tombstones(g.id, nil), records...)
 		}
 	}
 	return records

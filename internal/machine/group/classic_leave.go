@@ -14,6 +14,9 @@ func (m *Machine) LeaveGroup(at machine.Moment, req *wire.LeaveGroupRequest) ([]
 		resp.ErrorCode, resp.Members = wire.ErrorInvalidGroupID, nil
 		return nil, resp
 	}
+	if g := m.consumers(req.GroupId); g != nil {
+		return m.leaveConsumers(at, g, req)
+	}
 	var c *classic
 	if g := m.groups[req.GroupId]; g != nil {
 		c = g.classic

@@ -9,6 +9,10 @@ import (
 
 // SyncGroup takes the leader's assignment, and answers each member with its own when it is there.
 func (m *Machine) SyncGroup(at machine.Moment, req *wire.SyncGroupRequest, reply Reply[*wire.SyncGroupResponse]) []machine.Record {
+	if g := m.consumers(req.GroupId); g != nil && len(g.consumer.members) > 0 {
+		reply.Set(m.syncConsumers(at, g, req))
+		return nil
+	}
 	one, code := m.syncing(req)
 	if code != wire.ErrorNone {
 		reply.Set(&wire.SyncGroupResponse{ErrorCode: code, Assignment: []byte{}})
@@ -87,6 +91,9 @@ func present(p []byte) []byte {
 func (m *Machine) Heartbeat(at machine.Moment, req *wire.HeartbeatRequest) wire.ErrorCode {
 	if req.GroupId == "" {
 		return wire.ErrorInvalidGroupID
+	}
+	if g := m.consumers(req.GroupId); g != nil {
+		return m.heartbeatConsumers(at, g, req)
 	}
 	g := m.groups[req.GroupId]
 	if g == nil || g.classic == nil {

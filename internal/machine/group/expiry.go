@@ -2,7 +2,6 @@ package group
 
 import (
 	"github.com/ottla-io/ottla/internal/machine"
-	"github.com/ottla-io/ottla/internal/wire"
 )
 
 // expiry walks over all groups every offsets.retention.check.interval.ms, in slices, so that it holds nobody up.
@@ -60,8 +59,8 @@ func (m *Machine) expireGroup(at machine.Moment, g *Group, settings Settings) (r
 			}
 		}
 	}
-	if !left && g.isEmpty() && g.classic.forgettable() && g.stored != nil {
-		records = append(records, tombstone(&wire.GroupMetadataKey{Group: g.id}))
+	if !left && g.isEmpty() && g.classic.forgettable() {
+		records = append(records, m.groupTombstones(g)...)
 	}
 	return records
 }

@@ -18,6 +18,8 @@ type Config struct {
 	Random func(p []byte)
 	// Settings are the settings as they are now. Nil is DefaultSettings.
 	Settings func() Settings
+	// ConsumerSettings are those of one consumer group, if it has some of its own in this image. Nil is Settings.Consumer for all.
+	ConsumerSettings func(image *metadata.Image, group string) (s ConsumerSettings, own bool)
 	// Image is the cluster's state as this node knows it now.
 	Image  func() *metadata.Image
 	Events Events
@@ -43,6 +45,7 @@ type Machine struct {
 
 	expiry expiry
 	totals Totals
+	hashes map[string]topicHash // of topics that consumer groups subscribe to
 }
 
 // Group is one group: what its records say, and what is volatile. It exists as long as it has one of them.
@@ -54,6 +57,11 @@ type Group struct {
 	// stored is the last GroupMetadataValue with its version before it, as in the log; nil if there is none.
 	stored []byte
 
+	// consumer is the durable half of a consumer group; nil if it is none.
+	consumer *consumerGroup
+	// live is the volatile half of a consumer group.
+	live consumerLive
+
 	classic *classic // volatile; nil is an empty group without a protocol type, or one that is not classic
 }
 
@@ -64,7 +72,7 @@ func New(cfg Config) *Machine {
 	if cfg.Settings == nil {
 		cfg.Settings = DefaultSettings
 	}
-	return &Machine{cfg: cfg, groups: make(map[string]*Group), transactions: make(map[ids.ProducerID]map[*Group]bool)}
+	return &Machine{cfg: cfg, groups: make(map[string]*Group), transactions: make(map[ids.ProducerID]map[*Group]bool), hashes: make(map[string]topicHash)}
 }
 
 // Apply implements machine.Machine.
@@ -82,6 +90,7 @@ func (m *Machine) Apply(records []machine.Record, _ ids.Offset, _ ids.LeaderEpoc
 func (m *Machine) Loaded(at machine.Moment) {
 	for _, g := range m.sorted() {
 		m.loadClassic(at, g)
+		m.loadConsumers(at, g)
 	}
 	m.startExpiry(at)
 }
@@ -120,7 +129,7 @@ func (m *Machine) group(id string) *Group {
 
 // forget removes a group that has nothing any more.
 func (m *Machine) forget(g *Group) {
-	if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
+	if g.stored == nil && g.consumer == nil && len(g.live.members) == 0 && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
 		delete(m.groups, g.id)
 	}
 }

@@ -121,10 +121,10 @@ func topicID(n int) ids.TopicID { return ids.TopicID{0: 1, 14: byte(n >> 8), 15:
 func durable(m *Machine) string {
 	var b strings.Builder
 	for _, g := range m.sorted() {
-		if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 {
+		if g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.unstable) == 0 {
 			continue // volatile only
 		}
-		fmt.Fprintf(&b, "%s %x\n", g.id, g.stored)
+		fmt.Fprintf(&b, "%s %x\n%s", g.id, g.stored, dumpConsumers(g.consumer))
 		for _, topic := range g.topics() {
 			for _, partition := range g.partitions(topic) {
 				fmt.Fprintf(&b, "\t%s-%d %+v\n", topic, partition, g.offsets[topic][partition])

@@ -21,6 +21,7 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, 0, len(req.Topics))}
 	var records []machine.Record
 	code, checked := wire.ErrorNone, false
+	var each func(ids.TopicID, int32) wire.ErrorCode
 	for i := range req.Topics {
 		asked := &req.Topics[i]
 		if len(asked.Partitions) == 0 {
@@ -40,11 +41,19 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 				continue
 			}
 			if !checked { // as in Kafka, the group is asked only if there is something to commit
-				code, checked = m.mayCommit(at, client, req), true
+				checked = true
+				if g := m.consumers(req.GroupId); g != nil {
+					code, each = mayCommitConsumers(g.consumer, client, req)
+				} else {
+					code = m.mayCommit(at, client, req)
+				}
+			}
+			result.ErrorCode = code
+			if code == wire.ErrorNone && each != nil {
+				result.ErrorCode = each(topic.ID, p.PartitionIndex)
 			}
 			switch {
-			case code != wire.ErrorNone:
-				result.ErrorCode = code
+			case result.ErrorCode != wire.ErrorNone:
 			case tooLong(p.CommittedMetadata.Value, m.cfg.Settings().OffsetMetadataMaxBytes):
 				result.ErrorCode = wire.ErrorOffsetMetadataTooLarge
 			default:
@@ -130,7 +139,7 @@ func (m *Machine) OffsetDelete(req *wire.OffsetDeleteRequest) ([]machine.Record,
 	case g == nil:
 		resp.ErrorCode = wire.ErrorGroupIDNotFound
 		return nil, resp
-	case !g.isEmpty() && g.classic.protocolType != consumerProtocolType:
+	case !g.isEmpty() && g.protocolType() != consumerProtocolType:
 		resp.ErrorCode = wire.ErrorNonEmptyGroup
 		return nil, resp
 	}

@@ -12,6 +12,11 @@ const fetchByTopicID = 10 // OffsetFetch at which topics are named by id (KIP-84
 func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup, requireStable bool) wire.OffsetFetchResponseGroup {
 	answer := wire.OffsetFetchResponseGroup{GroupId: asked.GroupId, Topics: []wire.OffsetFetchResponseTopics{}}
 	g := m.groups[asked.GroupId]
+	if g != nil && g.consumer != nil {
+		if answer.ErrorCode = mayFetchConsumers(g.consumer, asked); answer.ErrorCode != wire.ErrorNone {
+			return answer
+		}
+	}
 	if asked.Topics == nil {
 		if g != nil {
 			m.fetchAll(client, g, &answer)

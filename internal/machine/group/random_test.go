@@ -125,7 +125,7 @@ func TestRandomScripts(t *testing.T) {
 // consistent holds what the volatile half of each group must be at rest.
 func (l *live) consistent() error {
 	for _, g := range l.m.sorted() {
-		if g.stored == nil && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
+		if g.stored == nil && g.consumer == nil && len(g.live.members) == 0 && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
 			return fmt.Errorf("%s has nothing and exists", g.id)
 		}
 		if g.classic == nil {

@@ -91,6 +91,8 @@ func (m *Machine) applyRecord(r *machine.Record) error {
 		err = m.applyOffset(key.Group, key.Topic, key.Partition, r)
 	case *wire.GroupMetadataKey:
 		err = m.applyGroupMetadata(key.Group, r)
+	default:
+		err = m.applyConsumerRecord(key, r)
 	}
 	if err != nil {
 		return fmt.Errorf("offset %d: %w", r.Offset, err)

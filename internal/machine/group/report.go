@@ -48,7 +48,10 @@ func (m *Machine) Report(limit int) (reports []Report, omitted int) {
 }
 
 func (g *Group) memberCount() int {
-	if g.classic == nil {
+	switch {
+	case g.consumer != nil:
+		return len(g.consumer.members)
+	case g.classic == nil:
 		return 0
 	}
 	return len(g.classic.members)

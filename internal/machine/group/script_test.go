@@ -125,6 +125,7 @@ func commands() map[string]func(l *live, a args) {
 		"pass":    (*live).runPass,
 		"reload":  (*live).runReload,
 		"join":    (*live).runJoin, "sync": (*live).runSync, "heartbeat": (*live).runHeartbeat, "leave": (*live).runLeave,
+		"beat": (*live).runBeat, "consumers": (*live).runConsumers,
 		"commit": (*live).runCommit, "fetch": (*live).runFetch, "forget": (*live).runForget,
 		"txn":    (*live).runTxn,
 		"delete": (*live).runDelete, "list": (*live).runList, "describe": (*live).runDescribe, "stats": (*live).runStats,
@@ -409,6 +410,9 @@ func (l *live) shown(r *machine.Record) string {
 		l.t.Fatal(err)
 	}
 	version := binary.BigEndian.Uint16(r.Value)
+	if text, ok := l.showConsumerRecord(value); ok {
+		return what + " v" + strconv.Itoa(int(version)) + " " + text
+	}
 	switch v := value.(type) {
 	case *wire.OffsetCommitValue:
 		what += fmt.Sprintf(" v%d offset=%d epoch=%d metadata=%q committed=%s", version, v.Offset, v.LeaderEpoch, v.Metadata, sinceStart(v.CommitTimestamp))

@@ -9,6 +9,12 @@ type Settings struct {
 	InitialRebalanceDelayMs int32 // group.initial.rebalance.delay.ms
 	MaxSize                 int32 // group.max.size, of a classic group's members
 
+	Consumer          ConsumerSettings // of a consumer group that has none of its own: group.consumer.*
+	ConsumerMaxSize   int32            // group.consumer.max.size
+	ConsumerAssignors []string         // group.consumer.assignors; the first one is used where members ask for none
+	// A group may go from the classic protocol to that of KIP-848 while it has members, or back: group.consumer.migration.policy.
+	UpgradeOnline, DowngradeOnline bool
+
 	OffsetMetadataMaxBytes int   // offset.metadata.max.bytes
 	OffsetsRetentionMs     int64 // offsets.retention.minutes, in milliseconds
 	OffsetsCheckMs         int64 // offsets.retention.check.interval.ms
@@ -16,10 +22,16 @@ type Settings struct {
 	KeepOffsetsWithTopic bool
 }
 
+// ConsumerSettings are what a consumer group can have settings of its own for, in milliseconds: consumer.session.timeout.ms and
+// so on.
+type ConsumerSettings struct{ SessionMs, HeartbeatMs, AssignmentIntervalMs int32 }
+
 // DefaultSettings are Kafka's.
 func DefaultSettings() Settings {
 	return Settings{
 		MinSessionTimeoutMs: 6_000, MaxSessionTimeoutMs: 1_800_000, InitialRebalanceDelayMs: 3_000, MaxSize: 1<<31 - 1,
+		Consumer:        ConsumerSettings{SessionMs: 45_000, HeartbeatMs: 5_000, AssignmentIntervalMs: 1_000},
+		ConsumerMaxSize: 1<<31 - 1, ConsumerAssignors: []string{uniformAssignor, rangeAssignor}, UpgradeOnline: true, DowngradeOnline: true,
 		OffsetMetadataMaxBytes: 4096, OffsetsRetentionMs: 7 * 24 * 3_600_000, OffsetsCheckMs: 600_000,
 	}
 }

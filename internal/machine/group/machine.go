@@ -43,9 +43,10 @@ type Machine struct {
 	// transactions are the groups with offsets of each open transaction.
 	transactions map[ids.ProducerID]map[*Group]bool
 
-	expiry expiry
-	totals Totals
-	hashes map[string]topicHash // of topics that consumer groups subscribe to
+	expiry  expiry
+	scratch offsetScratch
+	totals  Totals
+	hashes  map[string]topicHash // of topics that consumer groups subscribe to
 }
 
 // Group is one group: what its records say, and what is volatile. It exists as long as it has one of them.

@@ -28,17 +28,21 @@ const (
 
 // encode makes a record; a nil value makes a tombstone.
 func encode(key, value wire.CoordinatorRecord, version int16) machine.Record {
-	r := machine.Record{Key: encodePart(key.CoordinatorKey(), key, 0)}
+	buf := encodePart(make([]byte, 0, usualBytes), key.CoordinatorKey(), key, 0)
+	r := machine.Record{Key: buf[:len(buf):len(buf)]}
 	if value != nil {
-		r.Value = encodePart(version, value, version)
+		r.Value = encodePart(buf, version, value, version)[len(buf):]
 	}
 	return r
 }
 
+// usualBytes is what key and value of a commit take, so that one allocation does.
+const usualBytes = 192
+
 func tombstone(key wire.CoordinatorRecord) machine.Record { return encode(key, nil, 0) }
 
-func encodePart(prefix int16, part wire.CoordinatorRecord, version int16) []byte {
-	encoder := wire.Encoder{Buf: binary.BigEndian.AppendUint16(nil, uint16(prefix))}
+func encodePart(dst []byte, prefix int16, part wire.CoordinatorRecord, version int16) []byte {
+	encoder := wire.Encoder{Buf: binary.BigEndian.AppendUint16(dst, uint16(prefix))}
 	if err := part.Encode(&encoder, version); err != nil {
 		panic(fmt.Sprintf("group: encode %T: %v", part, err)) // requests' strings fit, and the version is ours
 	}
@@ -80,19 +84,11 @@ func (m *Machine) applyRecord(r *machine.Record) error {
 		m.endTransaction(r.Transaction.Producer, state == machine.TransactionCommitted)
 		return nil
 	}
-	key, err := decodeKey(r.Key)
-	if err != nil {
-		return fmt.Errorf("offset %d: %w", r.Offset, err)
-	}
-	switch key := key.(type) {
-	case *wire.LegacyOffsetCommitKey:
-		err = m.applyOffset(key.Group, key.Topic, key.Partition, r)
-	case *wire.OffsetCommitRecordKey:
-		err = m.applyOffset(key.Group, key.Topic, key.Partition, r)
-	case *wire.GroupMetadataKey:
-		err = m.applyGroupMetadata(key.Group, r)
-	default:
-		err = m.applyConsumerRecord(key, r)
+	var err error
+	if isOffset(r.Key) {
+		err = m.applyOffset(r)
+	} else {
+		err = m.applyGroup(r)
 	}
 	if err != nil {
 		return fmt.Errorf("offset %d: %w", r.Offset, err)
@@ -100,7 +96,25 @@ func (m *Machine) applyRecord(r *machine.Record) error {
 	return nil
 }
 
-func (m *Machine) applyOffset(group, topic string, partition int32, r *machine.Record) error {
+// isOffset tells keys of committed offsets: type 1, or 0, whose layout is the same.
+func isOffset(key []byte) bool { return len(key) > 2 && key[0] == 0 && key[1] <= 1 }
+
+// offsetScratch decodes commits, of which there are many, with no allocation but for new names.
+type offsetScratch struct {
+	decoder wire.Decoder
+	names   wire.StringTable
+	key     wire.OffsetCommitRecordKey
+	value   wire.OffsetCommitValue
+}
+
+func (m *Machine) applyOffset(r *machine.Record) error {
+	d := &m.scratch
+	d.decoder.Strings = &d.names
+	d.decoder.Reset(r.Key[2:])
+	if err := d.key.Decode(&d.decoder, 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	group, topic, partition := d.key.Group, d.key.Topic, d.key.Partition
 	if r.Value == nil {
 		if g := m.groups[group]; g != nil {
 			g.removeOffset(topic, partition)
@@ -109,22 +123,33 @@ func (m *Machine) applyOffset(group, topic string, partition int32, r *machine.R
 		}
 		return nil
 	}
-	// The two types of keys had their values' versions in common; a legacy one has what version 0 has.
-	var value wire.OffsetCommitValue
-	if err := decodeValue(&value, r.Value); err != nil {
-		return err
+	if len(r.Value) < 2 {
+		return fmt.Errorf("%w: value of %d bytes has no version", ErrCorrupt, len(r.Value))
 	}
-	c := Committed{
-		Offset: ids.Offset(value.Offset), LeaderEpoch: ids.LeaderEpoch(value.LeaderEpoch), Metadata: value.Metadata,
-		CommitMs: value.CommitTimestamp, ExpireMs: value.ExpireTimestamp, Topic: ids.TopicID(value.TopicId),
-		at: r.Offset,
+	d.decoder.Reset(r.Value[2:])
+	if err := d.value.Decode(&d.decoder, int16(binary.BigEndian.Uint16(r.Value))); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	v := &d.value
+	c := Committed{Offset: ids.Offset(v.Offset), LeaderEpoch: ids.LeaderEpoch(v.LeaderEpoch), Metadata: v.Metadata,
+		CommitMs: v.CommitTimestamp, ExpireMs: v.ExpireTimestamp, Topic: ids.TopicID(v.TopicId), at: r.Offset}
 	if r.Transaction.State == machine.TransactionOpen {
 		m.putUnstable(r.Transaction.Producer, group, ids.TopicPartition{Topic: topic, Partition: partition}, c)
 		return nil
 	}
 	m.group(group).putOffset(topic, partition, c)
 	return nil
+}
+
+func (m *Machine) applyGroup(r *machine.Record) error {
+	key, err := decodeKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if key, ok := key.(*wire.GroupMetadataKey); ok {
+		return m.applyGroupMetadata(key.Group, r)
+	}
+	return m.applyConsumerRecord(key, r)
 }
 
 func (m *Machine) applyGroupMetadata(group string, r *machine.Record) error {

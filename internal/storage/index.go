@@ -163,10 +163,8 @@ func (s *segment) search(x *sparseIndex, k indexKind, limit int64, byValue bool)
 	return k.searchFile(h, int(x.written), limit, byValue)
 }
 
-// trimIndex keeps the first n entries, of which last is the last, in memory and durably in the file: a stale entry that came back after a crash could
-// lead into the middle of a batch.
-func (s *segment) trimIndex(x *sparseIndex, k indexKind, n int, last indexEntry) error {
-	*x = sparseIndex{written: int32(n), last: last, some: n > 0}
+// trimFile keeps the first n entries of an index file, durably: a stale entry that came back after a crash could lead into the middle of a batch.
+func (s *segment) trimFile(k indexKind, n int) error {
 	entry, err := s.files.fs.Stat(s.path(k.suffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

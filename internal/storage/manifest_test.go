@@ -340,3 +340,38 @@ func TestDamagedManifest(t *testing.T) {
 		s.Close()
 	}
 }
+
+// A log that was at rest when the broker was killed is opened without a write, a sync or a change of a name.
+func TestKilledAtRestNeedsNoWrite(t *testing.T) {
+	for _, batches := range []int{1, 7, 60} {
+		disk := vfs.NewMem(10)
+		cfg := storage.LogConfig{SegmentBytes: 6000, IndexIntervalBytes: 300}
+		s := openStore(t, disk, "data")
+		l := openLog(t, s, cfg)
+		for i := range batches {
+			b := makeBatch(t, 1+i%3, 100, int64(100+i))
+			setProducer(b, int32(l.LogEnd())) // the only producer: each record counts one
+			mustAppend(t, l, b, 0)
+		}
+		end := l.LogEnd()
+		if err := errors.Join(s.Close(), disk.Remove("data/.kafka_cleanshutdown"), disk.SyncDir("data")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			faults := vfs.NewFault(disk)
+			var changes []string
+			for _, op := range []vfs.Op{vfs.OpWrite, vfs.OpTruncate, vfs.OpSync, vfs.OpSyncDir, vfs.OpSyncFS, vfs.OpRename, vfs.OpRemove, vfs.OpCreate} {
+				for _, glob := range []string{"data/t-0", "data/t-0/*"} {
+					faults.Add(vfs.Rule{Op: op, Glob: glob, Action: vfs.Pass, Hook: func(op vfs.Op, path string) { changes = append(changes, fmt.Sprint(op, " ", path)) }})
+				}
+			}
+			s = openStore(t, faults, "data")
+			l = openLog(t, s, cfg)
+			if len(changes) > 0 || l.LogEnd() != end {
+				t.Errorf("%d batches: opened up to %d of %d with %q", batches, l.LogEnd(), end, changes)
+			}
+			disk = disk.Crash() // killed again; the store of the old disk ends without it
+			s.Close()
+		}
+	}
+}

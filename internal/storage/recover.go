@@ -48,8 +48,9 @@ type recovery struct {
 	snapshots []ids.Offset
 	leftovers []string // files that belong to no segment, and snapshots that a crash left empty
 	scanned   bool
-	gaps      bool // offsets may be missing: compaction
-	changed   bool // something must be synced
+	loaded    loadedIndexes // of the segment that is being scanned
+	gaps      bool          // offsets may be missing: compaction
+	changed   bool          // something must be synced
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool
 	report        Recovery

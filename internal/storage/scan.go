@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -122,6 +123,9 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		r.report.ScannedBytes += size
 		end = scanEnd{end.position + size, b.NextOffset()}
 	}
+	if err := r.settleIndexes(s, damage == nil && end.next == r.point); err != nil {
+		return end, nil, err
+	}
 	if pointAt >= 0 {
 		if err := r.rewrite(s, h, pointAt, end.position); err != nil {
 			return end, nil, err
@@ -171,18 +175,20 @@ func validAfter(c *scanner, position int64) bool {
 	return err == nil
 }
 
-// scanStart finds a batch boundary at or below the recovery point from the index, after checking that a batch begins there, and trims both indexes to what
-// lies before it. The start is low enough for the largest timestamp before it to be in the time index.
+// loadedIndexes are a segment's indexes as their files have them, up to the recovery point.
+type loadedIndexes struct {
+	offsets, times sparseIndex
+	kept           [2]int // entries of each that the scan began with
+}
+
+// scanStart finds a batch boundary at or below the recovery point from the index, after checking that a batch begins there, and leaves of both indexes, in
+// memory, what lies before it. The start is low enough for the largest timestamp before it to be in the time index.
 func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
-	reset := func() (int64, ids.Offset, error) {
-		s.maxTimestamp, s.bytesSinceIndex = record.NoTimestamp, 0
-		if err := s.trimIndex(&s.offsets, offsetIndexKind, 0, indexEntry{}); err != nil {
-			return 0, 0, err
-		}
-		return 0, s.base, s.trimIndex(&s.times, timeIndexKind, 0, indexEntry{})
-	}
+	r.loaded = loadedIndexes{}
+	s.maxTimestamp, s.bytesSinceIndex = record.NoTimestamp, 0
+	s.offsets, s.times = sparseIndex{}, sparseIndex{}
 	if r.point <= s.base {
-		return reset()
+		return 0, s.base, nil
 	}
 	offsets, err := s.loadIndex(offsetIndexKind, int64(r.point-1-s.base))
 	if err != nil {
@@ -192,23 +198,25 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	r.loaded.offsets, r.loaded.times = offsets, times
 	newest, n, err := s.search(&times, timeIndexKind, int64(r.point-1-s.base), true)
-	if err != nil {
-		return 0, 0, err
-	}
-	if n == 0 {
-		return reset()
+	if err != nil || n == 0 {
+		return 0, s.base, err
 	}
 	entry, offsetCount, err := s.search(&offsets, offsetIndexKind, int64(newest.value), false)
 	if err != nil {
 		return 0, 0, err
 	}
+	if offsetCount == 0 {
+		return 0, s.base, nil
+	}
 	base, ok, err := s.batchAt(int64(entry.value), s.base+ids.Offset(entry.key))
 	if err != nil {
 		return 0, 0, err
 	}
-	if offsetCount == 0 || !ok {
-		return reset()
+	if !ok {
+		r.loaded = loadedIndexes{} // it leads somewhere else
+		return 0, s.base, nil
 	}
 	newest, n, err = s.search(&times, timeIndexKind, entry.key, true)
 	if err != nil {
@@ -217,11 +225,52 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 	if n > 0 {
 		s.maxTimestamp, s.maxOffset = newest.key, s.base+ids.Offset(newest.value)
 	}
-	s.bytesSinceIndex = 0
-	if err := s.trimIndex(&s.offsets, offsetIndexKind, offsetCount, entry); err != nil {
-		return 0, 0, err
+	s.offsets = sparseIndex{written: int32(offsetCount), last: entry, some: true}
+	s.times = sparseIndex{written: int32(n), last: newest, some: n > 0}
+	r.loaded.kept = [2]int{offsetCount, n}
+	return int64(entry.value), base, nil
+}
+
+// settleIndexes makes the index files hold nothing but what the scan kept, and later spills, unless the segment ends at the recovery point and its files are
+// right as they are: a log that was at rest is opened without a write.
+func (r *recovery) settleIndexes(s *segment, atRest bool) error {
+	x := &r.loaded
+	if atRest && x.offsets.written+x.times.written > 0 {
+		whole, err := r.wholeIndexes(s)
+		if err != nil {
+			return err
+		}
+		if whole {
+			s.offsets, s.times = x.offsets, x.times
+			s.bytesSinceIndex = int(s.size.Load()) - int(x.offsets.last.value)
+			return nil
+		}
 	}
-	return int64(entry.value), base, s.trimIndex(&s.times, timeIndexKind, n, newest)
+	if err := s.trimFile(offsetIndexKind, x.kept[0]); err != nil {
+		return err
+	}
+	return s.trimFile(timeIndexKind, x.kept[1])
+}
+
+// wholeIndexes tells whether the files hold the loaded entries and nothing else, all of them of batches below the recovery point.
+func (r *recovery) wholeIndexes(s *segment) (bool, error) {
+	x := &r.loaded
+	if x.times.some && s.base+ids.Offset(x.times.last.value) >= r.point {
+		return false, nil
+	}
+	for _, file := range []struct {
+		kind indexKind
+		n    int32
+	}{{offsetIndexKind, x.offsets.written}, {timeIndexKind, x.times.written}} {
+		entry, err := s.files.fs.Stat(s.path(file.kind.suffix))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if entry.Size != int64(file.n)*file.kind.width {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // batchAt tells whether the batch at position ends with offset last, and its base offset.

@@ -28,6 +28,10 @@ const (
 	simAddress    = "broker:9092"
 )
 
+// simSettings let sessions end within a round.
+var simSettings = map[string]string{"auto.create.topics.enable": "false", "offsets.topic.num.partitions": "3",
+	"group.min.session.timeout.ms": "50", "group.initial.rebalance.delay.ms": "5"}
+
 // TestWholeBrokerInASimulation runs a whole broker, storage to sockets, with its clients, in virtual time on a disk in memory: its
 // power is cut at random operations of the disk, also while it starts, and it starts again on what the cut leaves. The
 // numbers are those of the design's invariants.
@@ -79,7 +83,11 @@ type world struct {
 	cuts    int
 	starts  int
 	working int // clients that are not through
-	ending  bool
+	endless int // clients that go on until the end of the simulation
+	cast    func()
+	audit   func() // after the last, undisturbed round
+
+	ending bool
 
 	events uint64 // hash of what the clients saw
 
@@ -97,6 +105,13 @@ type promise struct {
 }
 
 func simulate(t *testing.T, seed uint64) *world {
+	w := newWorld(t, seed)
+	w.cast, w.audit, w.endless = w.producersAndConsumer, w.auditLog, 1
+	w.sim.Run(w.main)
+	return w
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, sim: run.NewSim(seed), random: rand.New(rand.NewPCG(seed, 7)), disk: vfs.NewMem(seed), topics: map[string]bool{}}
 	for p := range w.records {
 		w.records[p] = map[int64]promise{}
@@ -105,7 +120,6 @@ func simulate(t *testing.T, seed uint64) *world {
 	w.host = w.net.Host("broker")
 	w.net.SetDelay(func(string, string) time.Duration { return time.Duration(w.random.IntN(2000)) * time.Microsecond })
 	w.changed = w.sim.NewSignal()
-	w.sim.Run(w.main)
 	return w
 }
 
@@ -123,19 +137,24 @@ func (w *world) saw(format string, args ...any) {
 	w.events = h.Sum64()
 }
 
-func (w *world) main() {
+// producersAndConsumer are the clients of TestWholeBrokerInASimulation.
+func (w *world) producersAndConsumer() {
 	w.client("admin", (*simClient).administer)
 	for i := range simProducers {
 		w.client(fmt.Sprintf("producer %d", i), (*simClient).produce)
 	}
 	w.client("consumer", (*simClient).consume)
+}
+
+func (w *world) main() {
+	w.cast()
 	for round := 0; round < simRounds && !w.ending; round++ {
 		last := round == simRounds-1
 		if !last {
 			w.cutAfter(1 + w.random.IntN(150))
 		}
 		w.start()
-		for !w.down && !w.ending && (w.working > 1 || !last) {
+		for !w.down && !w.ending && (w.working > w.endless || !last) {
 			if !w.changed.WaitFor(time.Duration(1+w.random.IntN(300))*time.Millisecond) && !last {
 				break // cut now, wherever everybody is
 			}
@@ -198,7 +217,7 @@ func (w *world) start() {
 	process.Go("start", func() {
 		broker, err := startWith(Config{
 			DataDir: "data", Listen: "0.0.0.0:9092", NodeID: 1,
-			Settings: map[string]string{"auto.create.topics.enable": "false"},
+			Settings: simSettings,
 		}, doors{env: process, disk: &slowDisk{FS: w.disk, env: process, random: w.random}, network: w.host})
 		if process.Dead() {
 			return
@@ -632,8 +651,8 @@ func (c *simClient) read(n int32, from int64, p *wire.FetchResponsePartitionData
 	return from
 }
 
-// audit reads everything once more, from another client, and holds the log against all promises.
-func (w *world) audit() {
+// auditLog reads everything once more, from another client, and holds the log against all promises.
+func (w *world) auditLog() {
 	c := &simClient{world: w, name: "auditor", host: w.net.Host("auditor"), random: rand.New(rand.NewPCG(w.seed, 99))}
 	w.appendInThisEpoch(c)
 	offsets := make([]int64, simPartitions)

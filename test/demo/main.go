@@ -1,5 +1,6 @@
 // Command demo is Ottla's main job on real input: it publishes 20,000 flights to a broker, kills the broker with SIGKILL in the
-// middle, restarts it, reads all back, and prints what it checked. `make demo` builds the broker and runs it.
+// middle, restarts it, reads all back, reads it again with a consumer group of two processes one of which is killed, and prints what it
+// checked. `make demo` builds the broker and runs it.
 //
 // It talks to the broker only as any Kafka client does, and as an operator does: a process, a port, a data directory.
 package main
@@ -34,7 +35,15 @@ const (
 func main() {
 	binary := flag.String("ottla", "bin/ottla", "the broker's binary")
 	input := flag.String("input", "testdata/flights.jsonl", "one JSON object a line")
+	address := flag.String("member", "", "be a member of the demo's group, reading from the broker at this address")
 	flag.Parse()
+	if *address != "" {
+		if err := runMember(*address); err != nil {
+			fmt.Fprintln(os.Stderr, "demo: member:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*binary, *input); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
@@ -74,6 +83,9 @@ func run(binary, input string) error {
 	}
 	report("read back", flights, time.Since(began))
 	if err := check(flights, records); err != nil {
+		return err
+	}
+	if err := consume(ctx, b.address, len(flights)); err != nil {
 		return err
 	}
 	chart(flights)

@@ -20,6 +20,7 @@ var groupScenarios = []scenario{
 	{"offset-fetch", offsetFetch},
 	{"offset-delete", offsetDelete},
 	{"delete-groups", deleteGroups},
+	{"groups-timeouts", groupsTimeouts},
 }
 
 // coordinator waits until the broker coordinates groups.

@@ -128,8 +128,19 @@ func (l *Log) appendAll(batches []byte, nowMs int64) (ids.Offset, Appended, erro
 	return rolledTo, Appended{BaseOffset: all.base, LastOffset: all.last, LogAppendTimeMs: -1}, err
 }
 
-func (l *Log) writable() error {
+// writableByOwner refuses a log that failed, or whose owner does two things at once. Called under the append lock.
+func (l *Log) writableByOwner() error {
 	if err := l.Err(); err != nil {
+		return err
+	}
+	if l.truncating {
+		return errTruncating
+	}
+	return nil
+}
+
+func (l *Log) writable() error {
+	if err := l.writableByOwner(); err != nil {
 		return err
 	}
 	if !l.cfg.Internal {

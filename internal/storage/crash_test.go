@@ -31,11 +31,12 @@ type life struct {
 	offsets []ids.Offset // of each batch; one more at the end
 	start   ids.Offset   // the largest log start it had in memory: that much is on disk
 	asked   ids.Offset   // the furthest that a call which has not returned may move it
+	anew    ids.Offset   // where a call which has not returned lets it begin, empty; -1: none does
 	durable ids.Offset
 }
 
 func newLife(n int) *life {
-	return &life{id: ids.TopicID{byte(n), byte(n >> 8), 9}, starts: []int{0}, offsets: []ids.Offset{0}}
+	return &life{anew: -1, id: ids.TopicID{byte(n), byte(n >> 8), 9}, starts: []int{0}, offsets: []ids.Offset{0}}
 }
 
 func (l *life) add(b record.Batch) {
@@ -79,22 +80,23 @@ func (l *life) cut(end ids.Offset) {
 
 // crashScript runs random operations on one partition; at each operation of the disk a crash is tried.
 type crashScript struct {
-	t      *testing.T
-	seed   uint64
-	random *rand.Rand
-	disk   *vfs.Mem
-	faults *vfs.Fault // over disk
-	env    run.Env
-	store  *storage.Store
-	log    *storage.Log
-	lives  []*life // the last two matter: the one being deleted, and the one there is now
-	gone   bool    // the last life was deleted, by a call that returned
-	going  bool    // … by a call that has not returned
-	epoch  ids.LeaderEpoch
-	points int
-	ts     int64
-	config storage.LogConfig
-	busy   bool // inside a crash point
+	t       *testing.T
+	seed    uint64
+	random  *rand.Rand
+	disk    *vfs.Mem
+	faults  *vfs.Fault // over disk
+	env     run.Env
+	store   *storage.Store
+	log     *storage.Log
+	lives   []*life // the last two matter: the one being deleted, and the one there is now
+	gone    bool    // the last life was deleted, by a call that returned
+	going   bool    // … by a call that has not returned
+	cutting bool    // a truncation has not returned: the log's ends in memory say nothing
+	epoch   ids.LeaderEpoch
+	points  int
+	ts      int64
+	config  storage.LogConfig
+	busy    bool // inside a crash point
 	// manifests of earlier stops
 	manifests [][]byte
 	what      string
@@ -192,6 +194,9 @@ func (c *crashScript) step() {
 		c.note("delete records")
 		c.deleteRecords(false)
 	case r < 88:
+		c.note("truncate")
+		c.truncate()
+	case r < 89:
 		c.note("delete records, disk full")
 		rule := c.faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "log-start-offset-checkpoint*", Action: vfs.FailNoSpace})
 		c.deleteRecords(true)
@@ -265,6 +270,46 @@ func (c *crashScript) deleteRecords(full bool) {
 		c.fatalf("delete records below %d of %d to %d: %v, and it starts at %d", before, start, end, err, c.log.LogStart())
 	}
 	c.moved()
+}
+
+// truncate cuts the log at a random offset, or empties it and lets it begin elsewhere, as a follower does, and goes on in a later epoch.
+func (c *crashScript) truncate() {
+	l := c.life()
+	start, end := c.log.LogStart(), c.log.LogEnd()
+	at := start + ids.Offset(c.random.Int64N(int64(end-start)+1))
+	c.cutting = true
+	if c.random.IntN(4) == 0 {
+		at = ids.Offset(c.random.Int64N(int64(end) + 20))
+		l.durable, l.anew, l.asked = 0, at, at
+		if err := c.log.TruncateFullyAndStartAt(at); err != nil {
+			c.fatalf("start anew at %d: %v", at, err)
+		}
+		*l = life{anew: -1, id: l.id, starts: []int{0}, offsets: []ids.Offset{at}, start: at}
+	} else {
+		boundary := l.floor(at)
+		l.durable = min(l.durable, boundary)
+		if err := c.log.TruncateTo(at); err != nil {
+			c.fatalf("truncate to %d: %v", at, err)
+		}
+		l.cut(max(boundary, start))
+	}
+	c.cutting = false
+	if c.log.LogStart() != l.start || c.log.LogEnd() != l.offsets[len(l.offsets)-1] || at < end && c.log.DurableEnd() != c.log.LogEnd() {
+		c.fatalf("truncated to %d: log from %d to %d, %d durable, want %d to %d", at, c.log.LogStart(), c.log.LogEnd(), c.log.DurableEnd(), l.start, l.offsets[len(l.offsets)-1])
+	}
+	l.durable = c.log.DurableEnd()
+	c.epoch++
+	c.check(c.disk, c.log, "truncated")
+}
+
+// floor is the batch boundary at or below an offset.
+func (l *life) floor(at ids.Offset) (boundary ids.Offset) {
+	for _, o := range l.offsets {
+		if o <= at {
+			boundary = o
+		}
+	}
+	return boundary
 }
 
 // moved notes that a call which may move the log start has returned.
@@ -352,6 +397,9 @@ func (c *crashScript) crashAndGoOn() {
 func (c *crashScript) check(disk *vfs.Mem, log *storage.Log, when string) []byte {
 	l := c.life()
 	start, end := log.LogStart(), log.LogEnd()
+	if l.anew >= 0 && start == end && (start == l.anew || start == l.start || start == l.offsets[len(l.offsets)-1]) {
+		return nil // emptied
+	}
 	if end < l.durable {
 		c.fatalf("%s: log ends at %d, and %d was durable", when, end, l.durable)
 	}
@@ -474,7 +522,7 @@ func (c *crashScript) point(op string) {
 	c.points++
 	c.what = op
 	l := c.life()
-	if c.log != nil && c.log.ID() == l.id && !c.going {
+	if c.log != nil && c.log.ID() == l.id && !c.going && !c.cutting {
 		l.durable = max(l.durable, c.log.DurableEnd())
 		l.start = max(l.start, c.log.LogStart())
 	}

@@ -76,6 +76,13 @@ func (c *epochCache) truncateStart(start ids.Offset) {
 	c.dirty = true
 }
 
+// replace puts other entries in the place of all.
+func (c *epochCache) replace(entries []epochStart) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries, c.dirty = entries, true
+}
+
 // at returns the epoch of the batch at offset, NoLeaderEpoch if unknown.
 func (c *epochCache) at(offset ids.Offset) ids.LeaderEpoch {
 	c.mu.Lock()

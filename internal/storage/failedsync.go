@@ -41,8 +41,14 @@ func (d *directory) cutFailedSync() error {
 }
 
 func (d *directory) cutTo(tp ids.TopicPartition, bound ids.Offset) error {
-	s := d.store
-	r := &recovery{log: s.newLog(d, tp, ids.TopicID{}, LogConfig{})}
+	r := &recovery{log: d.store.newLog(d, tp, ids.TopicID{}, LogConfig{})}
+	return r.cutTo(bound)
+}
+
+// cutTo removes the batches that reach bound or beyond, durably.
+func (r *recovery) cutTo(bound ids.Offset) error {
+	defer func() { r.snapshots, r.leftovers = nil, nil }() // who goes on lists them again
+	fsys := r.log.store.cfg.FS
 	segments, err := r.list()
 	if err != nil {
 		return err
@@ -64,7 +70,7 @@ func (d *directory) cutTo(tp ids.TopicPartition, bound ids.Offset) error {
 	defer h.release()
 	p, ok, err := last.find(h, 0, bound)
 	if errors.Is(err, errTorn) || err == nil && !ok {
-		return s.cfg.FS.SyncDir(r.log.path) // it ends before the bound: recovery judges that
+		return fsys.SyncDir(r.log.path) // it ends before the bound: recovery judges that
 	}
 	if err != nil {
 		return err
@@ -75,5 +81,5 @@ func (d *directory) cutTo(tp ids.TopicPartition, bound ids.Offset) error {
 	if err := h.file.Sync(); err != nil {
 		return err
 	}
-	return s.cfg.FS.SyncDir(r.log.path)
+	return fsys.SyncDir(r.log.path)
 }

@@ -51,6 +51,8 @@ type flushJob struct {
 	size      int64
 	items     int // the log's in flusher.items, which lie together
 	forgotten bool
+	// truncations are the log's at the capture. Where it has been truncated since, end says nothing.
+	truncations int64
 }
 
 // syncItem is one file to sync: a segment's log, opened already, or another by its path.
@@ -224,7 +226,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 	l.queued.Store(false) // before looking: what comes after is the next round's
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil}
+	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil, truncations: l.truncations.Load()}
 	if s := l.active(); s != nil {
 		j.active, j.size = s, s.size.Load()
 	}
@@ -369,6 +371,13 @@ func (f *flusher) syncOne(item *syncItem) error {
 // flushed moves the durable end after a round that succeeded.
 func (l *Log) flushed(j *flushJob, items []syncItem) {
 	l.mu.Lock()
+	if l.truncations.Load() != j.truncations {
+		if len(l.unsynced) > 0 {
+			l.queueForSync()
+		}
+		l.mu.Unlock()
+		return
+	}
 	var bytes int64
 	for _, item := range items {
 		s := item.segment

@@ -220,7 +220,7 @@ const epochBudget = 64
 // checkpoint is one writing of the checkpoint files of a directory.
 type checkpoint struct {
 	dir     *directory
-	ready   map[*Log]ids.Offset // the recovery point that the log was made ready for
+	ready   map[*Log]readyPoint
 	logs    []*Log
 	budget  int
 	all     bool // lifts the budget, for a clean stop
@@ -228,9 +228,15 @@ type checkpoint struct {
 	err     error
 }
 
+// readyPoint is the recovery point that a log was made ready for. It counts for as long as the log is not truncated.
+type readyPoint struct {
+	offset      ids.Offset
+	truncations int64
+}
+
 func (d *directory) beginCheckpoint(all bool) *checkpoint {
 	d.flushedBytes.Store(0)
-	return &checkpoint{dir: d, ready: make(map[*Log]ids.Offset), budget: epochBudget, all: all}
+	return &checkpoint{dir: d, ready: make(map[*Log]readyPoint), budget: epochBudget, all: all}
 }
 
 // prepare makes one log ready for its recovery point to move.
@@ -239,6 +245,7 @@ func (c *checkpoint) prepare(l *Log) {
 		return
 	}
 	c.logs = append(c.logs, l)
+	truncations := l.truncations.Load()
 	durable := l.DurableEnd() // before the epochs: each that begins below it is in the file then
 	if point, _, _ := c.dir.points(l.tp); durable == point {
 		return
@@ -249,7 +256,7 @@ func (c *checkpoint) prepare(l *Log) {
 	case err != nil:
 		c.err = err
 	case ok:
-		c.ready[l] = durable
+		c.ready[l] = readyPoint{durable, truncations}
 	default:
 		c.skipped = true
 	}
@@ -264,11 +271,12 @@ func (c *checkpoint) write(withWatermarks bool) error {
 		}
 		recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 		for _, l := range c.logs {
-			if l.failure.Load() != nil {
-				continue // who ends a log takes it from the checkpoints after that
+			truncations := l.truncations.Load()
+			if l.failure.Load() != nil || truncations%2 == 1 {
+				continue // who ends a log takes it from the checkpoints after that; who truncates it writes what it needs
 			}
-			if point, ok := c.ready[l]; ok {
-				recovery[l.tp] = min(point, l.DurableEnd())
+			if point, ok := c.ready[l]; ok && point.truncations == truncations {
+				recovery[l.tp] = min(point.offset, l.DurableEnd())
 			}
 			if start := l.LogStart(); start > 0 || starts[l.tp] != start {
 				starts[l.tp] = start

@@ -27,6 +27,7 @@ type Log struct {
 	hints                     hints
 	epochs                    epochCache
 	durableWaits              durableWaits
+	truncations               atomic.Int64 // one more when a truncation begins and when it ends: odd while one is under way
 
 	// naming is held while files of sealed segments change their names or go, and by whoever ends the log: compaction, retention and deletion exclude each
 	// other by it. Taken before mu, never on the append path.
@@ -42,6 +43,7 @@ type Log struct {
 	sinceSnapshot    int64        // bytes appended since the last producer snapshot
 	lastSnapshot     ids.Offset   // its offset; -1: none
 	newSnapshots     []ids.Offset // not synced yet
+	truncating       bool         // the files change: retention, deletion and settling keep off
 	unflushed        int64        // records appended since the last flush was asked for by flush.messages
 	oldestUnflushed  int64        // ms, when the oldest of them came; for flush.ms
 	jitterMs         int64

@@ -37,7 +37,7 @@ func (s *Store) DeleteRecords(deletions []RecordDeletion) {
 			if r.Log.dir != d {
 				continue
 			}
-			if r.Err = r.Log.prepareDeletion(r.Before); r.Err == nil && r.Before > r.Log.LogStart() {
+			if r.Err = r.Log.prepareDeletion(r.Before); r.Err == nil && r.Before >= r.Log.LogStart() {
 				raises, asked = append(raises, raise{log: r.Log, to: r.Before}), append(asked, r)
 			}
 		}
@@ -65,7 +65,7 @@ func (l *Log) prepareDeletion(before ids.Offset) error {
 		return err
 	}
 	l.mu.Lock()
-	if err := l.Err(); err != nil {
+	if err := l.writableByOwner(); err != nil {
 		l.mu.Unlock()
 		return err
 	}
@@ -145,13 +145,14 @@ type raise struct {
 	log *Log
 	to  ids.Offset
 	// segments and bytes are what left the log.
-	segments []*segment
-	bytes    int64
+	segments    []*segment
+	bytes       int64
+	truncations int64 // the log's then
 }
 
 // raiseLogStarts moves the starts of logs of this directory up to where raises say: in the checkpoint first, durably, then in memory. Nobody is told that
 // records are gone which a crash would bring back, and after an error nothing has moved. The files of what left the logs are the caller's to remove. A log
-// start moves nowhere else, and never down.
+// start moves nowhere else, and never down, but for TruncateFullyAndStartAt.
 func (d *directory) raiseLogStarts(raises []raise) error {
 	if len(raises) == 0 {
 		return nil
@@ -159,8 +160,9 @@ func (d *directory) raiseLogStarts(raises []raise) error {
 	return d.writing(func() error {
 		starts := maps.Clone(d.starts)
 		for i := range raises {
-			if l := raises[i].log; l.failure.Load() == nil {
-				starts[l.tp] = max(starts[l.tp], l.LogStart(), raises[i].to)
+			l := raises[i].log
+			if start := max(l.LogStart(), raises[i].to); l.failure.Load() == nil && start > starts[l.tp] {
+				starts[l.tp] = start
 			}
 		}
 		if err := d.write(logStartFile, &d.starts, starts); err != nil {
@@ -178,7 +180,7 @@ func (r *raise) apply() {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failure.Load() != nil {
+	if l.failure.Load() != nil || l.truncating {
 		return
 	}
 	start := max(l.LogStart(), r.to)
@@ -191,7 +193,7 @@ func (r *raise) apply() {
 		n++
 	}
 	if n > 0 {
-		r.segments = segments[:n]
+		r.segments, r.truncations = segments[:n], l.truncations.Load()
 		l.setSegments(slices.Clone(segments[n:]))
 	}
 }

@@ -27,6 +27,7 @@ type modelBatch struct {
 	next  ids.Offset
 	times []int64
 	epoch ids.LeaderEpoch
+	first int32 // sequence of the first record, if it is idempotent
 }
 
 // modelSegment is a segment as the model expects it.
@@ -51,9 +52,9 @@ type model struct {
 	start    ids.Offset
 	ts       int64
 	epoch    ids.LeaderEpoch
-	// of one idempotent producer
-	sequence int32
-	window   []modelBatch
+	// of one idempotent producer: what the log accepted of it, and the last five of those that it is sure to know
+	sent   []modelBatch
+	window []modelBatch
 	// of earlier stops
 	manifests [][]byte
 }
@@ -82,12 +83,29 @@ func (m *model) reopen() {
 	if m.log.DurableEnd() != m.end() {
 		m.fatalf("reopened log is durable up to %d of %d", m.log.DurableEnd(), m.end())
 	}
-	// A producer snapshot, Kafka's format, has each producer's last batch; those before it are found in the log, if they are there.
-	if n := len(m.window); n > 0 {
-		last := m.window[n-1]
-		m.window = append(slices.DeleteFunc(m.window[:n-1], func(b modelBatch) bool { return b.base < m.segments[0].base }), last)
-	}
+	m.raise(m.start) // a segment wholly below it may be left from before a truncation to the very start
+	m.recallWindow()
 	m.shape("reopened")
+}
+
+// recallWindow is what recovery finds of the producer: a snapshot, in Kafka's format, has its last batch; those before it are read in the log, if they are there.
+func (m *model) recallWindow() {
+	if len(m.sent) == 0 {
+		m.window = nil
+		return
+	}
+	known := slices.DeleteFunc(slices.Clone(m.sent), func(b modelBatch) bool { return b.base < m.segments[0].base })
+	if len(known) == 0 {
+		known = m.sent[len(m.sent)-1:]
+	}
+	m.window = slices.Clone(known[max(0, len(known)-producerstate.Window):])
+}
+
+func (m *model) sequence() int32 {
+	if n := len(m.sent); n > 0 {
+		return m.sent[n-1].first + int32(len(m.sent[n-1].times))
+	}
+	return 0
 }
 
 // shape compares what can be seen of the log's extent.
@@ -130,6 +148,69 @@ func (m *model) raise(start ids.Offset) {
 	for len(m.segments) > 1 && m.segments[1].base <= m.start {
 		m.segments = m.segments[1:]
 	}
+}
+
+// truncate cuts the log at a random offset, as a follower does when its leader's log parts from its own, and goes on in a later epoch.
+func (m *model) truncate() {
+	if m.random.IntN(10) == 0 {
+		m.startAnew(ids.Offset(m.random.Int64N(int64(m.end()) + 50)))
+		return
+	}
+	at := m.start + ids.Offset(m.random.Int64N(int64(m.end()-m.start)+2))
+	if err := m.log.TruncateTo(at); err != nil {
+		m.fatalf("truncate to %d: %v", at, err)
+	}
+	if at < m.end() {
+		for len(m.batches) > 0 && m.end() > at {
+			m.batches = m.batches[:len(m.batches)-1]
+		}
+		m.sent = slices.DeleteFunc(m.sent, func(b modelBatch) bool { return b.next > m.end() })
+		m.resize()
+		if m.end() < m.start { // one batch held both the start and the cut
+			m.batches = append(m.batches, modelBatch{base: m.start, next: m.start})
+			m.segments, m.sent = nil, nil
+		}
+		m.raise(m.start)
+		m.recallWindow()
+	}
+	m.epoch++
+	m.shape(fmt.Sprintf("truncated to %d", at))
+}
+
+// resize makes the segments hold the batches that there are.
+func (m *model) resize() {
+	for n := len(m.segments); n > 1 && m.segments[n-1].base > m.end(); n = len(m.segments) {
+		m.segments = m.segments[:n-1]
+	}
+	for i := range m.segments {
+		end := m.end() + 1
+		if i+1 < len(m.segments) {
+			end = m.segments[i+1].base
+		}
+		s := modelSegment{base: m.segments[i].base}
+		for _, b := range m.batches {
+			if b.base < s.base || b.base >= end || len(b.bytes) == 0 {
+				continue
+			}
+			newest := slices.Max(b.times)
+			if s.bytes == 0 {
+				s.first, s.newest = newest, newest
+			}
+			s.bytes, s.newest = s.bytes+len(b.bytes), max(s.newest, newest)
+		}
+		m.segments[i] = s
+	}
+}
+
+// startAnew empties the log and lets it begin at an offset.
+func (m *model) startAnew(at ids.Offset) {
+	if err := m.log.TruncateFullyAndStartAt(at); err != nil {
+		m.fatalf("start anew at %d: %v", at, err)
+	}
+	m.start, m.segments, m.sent, m.window = at, nil, nil, nil
+	m.batches = []modelBatch{{base: at, next: at}}
+	m.epoch++
+	m.shape(fmt.Sprintf("begun anew at %d", at))
 }
 
 // rollAtEnd begins a segment where all records of the last one go.
@@ -182,9 +263,9 @@ func (m *model) append() {
 	b := record.NewBuilder(codec, record.DefaultLevel)
 	idempotent := m.random.IntN(2) == 0
 	if idempotent {
-		b.Producer(77, 3, m.sequence)
+		b.Producer(77, 3, m.sequence())
 	}
-	made := modelBatch{epoch: m.epoch}
+	made := modelBatch{epoch: m.epoch, first: m.sequence()}
 	for range 1 + m.random.IntN(5) {
 		m.ts += int64(m.random.IntN(40)) - 10
 		b.Append(m.ts, nil, bytes.Repeat([]byte{byte(m.ts)}, m.random.IntN(300)))
@@ -203,7 +284,7 @@ func (m *model) append() {
 	m.grow(made)
 	m.shape("after an append")
 	if idempotent {
-		m.sequence += int32(len(made.times))
+		m.sent = append(m.sent, made)
 		m.window = append(m.window, made)
 		m.window = m.window[max(0, len(m.window)-producerstate.Window):]
 	}
@@ -388,6 +469,8 @@ func TestModel(t *testing.T) {
 				m.retain()
 			case r < 94:
 				m.deleteRecords()
+			case r < 95:
+				m.truncate()
 			case r < 97:
 				m.epoch++
 			default:

@@ -233,7 +233,7 @@ func (r *recovery) finishSwaps(entries []vfs.Entry) ([]vfs.Entry, error) {
 		switch {
 		case deleted || cleaned || swap && firstCleaned >= 0 && base >= firstCleaned:
 			r.changed = true
-			if err := fsys.Remove(dir + "/" + e.Name); err != nil {
+			if err := fsys.Remove(dir + "/" + e.Name); err != nil && !errors.Is(err, fs.ErrNotExist) { // its time may come while a log is truncated
 				return nil, fmt.Errorf("finish an interrupted deletion: %w", err)
 			}
 		case swap:

@@ -35,7 +35,7 @@ func (l *Log) planRetention(nowMs int64) (raise, error) {
 	if rolledTo >= 0 {
 		l.rolled(rolledTo)
 	}
-	if err != nil || start <= l.LogStart() {
+	if err != nil || start == 0 {
 		return raise{}, err
 	}
 	return raise{log: l, to: start}, nil
@@ -44,7 +44,7 @@ func (l *Log) planRetention(nowMs int64) (raise, error) {
 // retainFrom is the base of the first segment that stays, 0 if all do. Where none may stay it rolls, and tells so.
 func (l *Log) retainFrom(nowMs int64) (start, rolledTo ids.Offset, err error) {
 	segments := l.list()
-	if l.Err() != nil { // under the lock: the name may be another log's already
+	if l.Err() != nil || l.truncating { // under the lock: the name may be another log's already
 		return 0, notRolled, nil
 	}
 	if !l.cfg.Delete || len(segments) == 0 {
@@ -158,8 +158,8 @@ func (r *raise) removeFiles() bool {
 	l := r.log
 	l.naming.Lock()
 	defer l.naming.Unlock()
-	if l.failure.Load() != nil {
-		return false
+	if l.failure.Load() != nil || l.truncations.Load() != r.truncations && len(r.segments) > 0 {
+		return false // a truncation has removed what it found below the start
 	}
 	l.mu.Lock()
 	delay := l.dir.deleteDelay(l.cfg)

@@ -128,6 +128,11 @@ func (l *live) consistent() error {
 		if g.stored == nil && g.consumer == nil && len(g.live.members) == 0 && len(g.offsets) == 0 && len(g.unstable) == 0 && g.classic.forgettable() {
 			return fmt.Errorf("%s has nothing and exists", g.id)
 		}
+		if g.consumer != nil {
+			if err := g.consumer.consistent(g); err != nil {
+				return fmt.Errorf("%s in %s: %w", g.id, g.state(), err)
+			}
+		}
 		if g.classic == nil {
 			continue
 		}

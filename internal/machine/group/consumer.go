@@ -169,6 +169,9 @@ func (c *consumerGroup) static(instance wire.NullString) *consumer {
 func (c *consumerGroup) put(one *consumer) {
 	if old := c.members[one.id]; old != nil {
 		c.count(old, -1)
+		if old.instance.Valid && c.byInstance[old.instance.Value] == one.id {
+			delete(c.byInstance, old.instance.Value)
+		}
 	}
 	c.members[one.id] = one
 	c.count(one, 1)

@@ -19,6 +19,8 @@ type segment struct {
 	// size is the bytes that readers may see: whole batches only. The file may be longer while an append writes.
 	size atomic.Int64
 
+	checked checkedBytes
+
 	log, index, timeIndex fileSlot
 
 	// Guarded by the log's append lock:
@@ -132,7 +134,7 @@ func (s *segment) lookup(x *sparseIndex, k indexKind, limit int64, byValue bool)
 // positionAt is a position from which a walk finds the batch that holds offset: at or before that batch.
 func (s *segment) positionAt(offset ids.Offset) int64 {
 	e, ok := s.lookup(&s.offsets, offsetIndexKind, int64(offset-s.base), false)
-	if !ok || int64(e.value) >= s.size.Load() {
+	if !ok || e.value < 0 || int64(e.value) >= s.size.Load() {
 		return 0
 	}
 	return int64(e.value)

@@ -22,6 +22,8 @@ func addGroupRequests(requests map[int16]wire.Message) {
 	requests[wire.SyncGroupKey] = &wire.SyncGroupRequest{GroupId: "g", MemberId: "m", Assignments: []wire.SyncGroupRequestAssignment{{MemberId: "m", Assignment: []byte("x")}}}
 	requests[wire.HeartbeatKey] = &wire.HeartbeatRequest{GroupId: "g", MemberId: "m"}
 	requests[wire.LeaveGroupKey] = &wire.LeaveGroupRequest{GroupId: "g", MemberId: "m", Members: []wire.LeaveGroupRequestMemberIdentity{{MemberId: "m"}}}
+	requests[wire.ConsumerGroupHeartbeatKey] = newBeat("g", "m", 0)
+	requests[wire.ConsumerGroupDescribeKey] = &wire.ConsumerGroupDescribeRequest{GroupIds: []string{"g"}}
 	requests[wire.DescribeGroupsKey] = &wire.DescribeGroupsRequest{Groups: []string{"g"}}
 	requests[wire.ListGroupsKey] = &wire.ListGroupsRequest{StatesFilter: []string{"Stable"}, TypesFilter: []string{"classic"}}
 	requests[wire.DeleteGroupsKey] = &wire.DeleteGroupsRequest{GroupsNames: []string{"g"}}
@@ -319,6 +321,10 @@ func TestGroupCodes(t *testing.T) {
 			return resp.Groups[0].ErrorCode
 		case *wire.DeleteGroupsResponse:
 			return resp.Results[0].ErrorCode
+		case *wire.ConsumerGroupHeartbeatResponse:
+			return resp.ErrorCode
+		case *wire.ConsumerGroupDescribeResponse:
+			return resp.Groups[0].ErrorCode
 		case *wire.OffsetDeleteResponse:
 			return resp.ErrorCode
 		}

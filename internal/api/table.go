@@ -62,6 +62,8 @@ func NewTable(deps Deps) *Table {
 		{wire.DescribeQuorumKey, 0, 2, 0, smallBody, t.describeQuorum},
 		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},
 		{wire.DescribeProducersKey, 0, 0, 0, smallBody, t.describeProducers},
+		{wire.ConsumerGroupHeartbeatKey, 0, 1, 0, 16 * smallBody, t.consumerGroupHeartbeat},
+		{wire.ConsumerGroupDescribeKey, 0, 1, 0, smallBody, t.consumerGroupDescribe},
 		{wire.ListConfigResourcesKey, 0, 1, 0, smallBody, t.listConfigResources},
 		{wire.DescribeTopicPartitionsKey, 0, 0, 0, 16 * smallBody, t.describeTopicPartitions},
 	}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/machine"
@@ -78,13 +79,23 @@ func (b *beat) join(req *wire.JoinGroupRequest) (*wire.JoinGroupResponse, *refus
 	}
 	updated.topics, updated.regex = sortedNames(subscription.Topics), wire.SomeString("")
 	updated.client, updated.host = b.client.ID, b.client.Host
-	updated.classic = &classicConsumer{sessionMs: req.SessionTimeoutMs, protocols: req.Protocols}
+	updated.classic = &classicConsumer{sessionMs: req.SessionTimeoutMs, protocols: ownProtocols(req.Protocols)}
 	after, refused := b.advanceClassic(before, &updated, downgrades)
 	if refused != nil {
 		return nil, refused
 	}
 	return &wire.JoinGroupResponse{MemberId: after.id, GenerationId: after.epoch, ProtocolType: wire.SomeString(consumerProtocolType),
 		ProtocolName: wire.SomeString(req.Protocols[0].Name)}, nil
+}
+
+// ownProtocols copies protocols out of a request, each name once.
+func ownProtocols(given []wire.JoinGroupRequestProtocol) (own []wire.JoinGroupRequestProtocol) {
+	for _, p := range given {
+		if !slices.ContainsFunc(own, func(other wire.JoinGroupRequestProtocol) bool { return other.Name == p.Name }) {
+			own = append(own, wire.JoinGroupRequestProtocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)})
+		}
+	}
+	return own
 }
 
 // advanceClassic is advance for a classic member. If a static one took the place of the last member of the new protocol, the

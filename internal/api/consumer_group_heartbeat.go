@@ -1,0 +1,25 @@
+package api
+
+import (
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
+	"github.com/ottla-io/ottla/internal/wire"
+)
+
+// ConsumerGroupHeartbeat, key 68, versions 0-1. KIP-848 (v0), KIP-1082 (members choose their ids) and regular expressions (v1).
+
+func (t *Table) consumerGroupHeartbeat(r *Request) Outcome {
+	var d wire.Decoder
+	req := new(wire.ConsumerGroupHeartbeatRequest)
+	if err := decode(r, &d, req); err != nil {
+		return hangup(r, err)
+	}
+	var resp *wire.ConsumerGroupHeartbeatResponse
+	from := client(r)
+	return t.inGroup(r, req.GroupId, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
+		records, resp = m.ConsumerGroupHeartbeat(at, from, req)
+		return records
+	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message {
+		return &wire.ConsumerGroupHeartbeatResponse{ErrorCode: code}
+	})
+}

@@ -15,11 +15,11 @@ import (
 
 // TestAssignorsAsKafka holds the assignors against what Kafka 4.3.1's own gave, which testdata/assign/Assign.java has asked:
 //
-//	javac -cp "LIBS/*" Assign.java && java -cp "LIBS/*:." Assign 100 > kafka-4.3.1.out
+//	javac -cp "LIBS/*" Assign.java && java -cp "LIBS/*:." Assign 100 > kafka-4.3.1.txt
 //
 // Members are in order of their ids there, too, and topics in order of theirs, so that the answers are the same to the partition.
 func TestAssignorsAsKafka(t *testing.T) {
-	data, err := os.ReadFile("testdata/assign/kafka-4.3.1.out")
+	data, err := os.ReadFile("testdata/assign/kafka-4.3.1.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestAssignorsAsKafka(t *testing.T) {
 	}
 }
 
-// readRoster reads one case of kafka-4.3.1.out, and what it gives each member.
+// readRoster reads one case of kafka-4.3.1.txt, and what it gives each member.
 func readRoster(t *testing.T, body string) (r *roster, after []share) {
 	t.Helper()
 	r = new(roster)

@@ -75,6 +75,9 @@ type coordinator struct {
 	tp      ids.TopicPartition
 	runtime atomic.Pointer[machine.Runtime[*group.Machine]] // nil unless it runs. One of an epoch that is over refuses by itself
 
+	// waking is held while the runtime of an empty log starts, which takes no time: who comes second waits.
+	waking sync.Mutex
+
 	// Guarded by coordinators.mu.
 	want, have leadership
 	busy       bool // somebody is leading from have to want
@@ -268,6 +271,8 @@ func (c *coordinators) For(name string) (api.GroupCoordinator, wire.ErrorCode) {
 
 // wake starts the runtime of a partition in which there was no group yet.
 func (c *coordinators) wake(one *coordinator) (api.GroupCoordinator, wire.ErrorCode) {
+	one.waking.Lock()
+	defer one.waking.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

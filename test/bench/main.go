@@ -1,5 +1,5 @@
 // Command bench measures the broker under test beside the limit program (and, with -kafka, Apache Kafka 4.3.1) on this machine: rows B1 to B9 and
-// B13 of the benchmark plan, the empty start, the idle process, the size of the binary, and with -growth how cost grows. It prints figures and ratios;
+// B13 of the benchmark plan, consumer groups (B15 to B17), the empty start, the idle process, the size of the binary, and with -growth how cost grows. It prints figures and ratios;
 // it judges nothing and fails only when something does not work.
 //
 //	go run ./bench -short                                       the form of CI: no JVM, about three minutes

@@ -55,7 +55,7 @@ func batches(topic string, acks int16, partitions, size, maxBytes int, codec str
 }
 
 func rows(o options) []row {
-	all := append(produceRows(o), consumeRows(o)...)
+	all := slices.Concat(produceRows(o), consumeRows(o), groupRows(o))
 	if o.growth {
 		all = append(all, growthRows(o)...)
 	}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The rows of consumer groups, of the classic protocol: heartbeats, consumers that have nothing to read, commits.
+
+func groupRows(o options) []row {
+	var members []membership // of the row that is being measured
+	joined := func(groups, each int) func(addr, topic string) error {
+		return func(addr, topic string) (err error) {
+			members, err = joinGroups(addr, topic, groups, each)
+			return err
+		}
+	}
+	all := []row{
+		{name: "B15", what: "heartbeats: 16 members of one group, 1 in flight each", mode: "fsync", partitions: 1, unit: "req", latency: true, brokersOnly: true,
+			prepare: joined(1, 16), run: func(addr, _ string) (load, error) {
+				return roundTrips(addr, func(i int) *request { return members[i].heartbeat() }, 16, 0, o.each)
+			}},
+		commits(o, 10),
+	}
+	if o.short {
+		return all
+	}
+	idle := row{name: "B16", what: "1,000 idle consumers in 100 groups, each with a heartbeat every 3 s and a fetch that waits 500 ms; per second", mode: "fsync", partitions: 10, unit: "s",
+		brokersOnly: true, prepare: joined(100, 10), run: func(addr, topic string) (load, error) {
+			return idleConsumers(addr, topic, members, max(o.each, 6*time.Second))
+		}}
+	return append(all, commits(o, 1), commits(o, 100), idle)
+}
+
+// commits are those of 100 consumers that assign their partitions themselves, spread over groups, and so over partitions of __consumer_offsets.
+func commits(o options, groups int) row {
+	run := func(addr, topic string, perSecond int, limit time.Duration) (load, error) {
+		return roundTrips(addr, func(n int) *request { return commitRequest(fmt.Sprintf("%s-%d", topic, n%groups), topic) }, 100, perSecond, limit)
+	}
+	return row{name: "B17", what: fmt.Sprintf("commits: 10,000 a second, from 100 consumers in %d groups with 1 in flight each", groups), mode: "fsync", partitions: 1, unit: "req",
+		latency: true, brokersOnly: true,
+		prepare: func(addr, topic string) error {
+			if err := findCoordinator(addr, topic); err != nil { // makes the topic
+				return err
+			}
+			_, err := run(addr, topic, 0, 100*time.Millisecond)
+			return err
+		},
+		run: func(addr, topic string) (load, error) { return run(addr, topic, 10_000, o.each) },
+	}
+}
+
+// caller speaks to a broker one request at a time.
+type caller struct {
+	conn   net.Conn
+	format *kmsg.RequestFormatter
+	said   int32
+	buf    []byte
+}
+
+func newCaller(addr string) (*caller, error) {
+	conn, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	return &caller{conn: conn, format: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))}, nil
+}
+
+// ask sends one request of a version without flexible fields and reads its answer.
+func (c *caller) ask(req kmsg.Request, resp kmsg.Response, version int16) error {
+	req.SetVersion(version)
+	resp.SetVersion(version)
+	c.said++
+	if _, err := c.conn.Write(c.format.AppendRequest(nil, req, c.said)); err != nil {
+		return err
+	}
+	var err error
+	if c.buf, err = readResponse(c.conn, c.buf); err != nil {
+		return err
+	}
+	return resp.ReadFrom(c.buf[4:])
+}
+
+// await asks until the coordinator is found: the first question makes its topic.
+func (c *caller) await(group string) error {
+	for range 200 {
+		req, resp := kmsg.NewPtrFindCoordinatorRequest(), kmsg.NewPtrFindCoordinatorResponse()
+		req.CoordinatorKey = group
+		if err := c.ask(req, resp, 2); err != nil {
+			return err
+		}
+		if resp.ErrorCode == 0 {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("group %s: no coordinator in ten seconds", group)
+}
+
+// membership is one member of a settled group.
+type membership struct {
+	group, id  string
+	generation int32
+}
+
+func findCoordinator(addr, group string) error {
+	c, err := newCaller(addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.conn.Close() }()
+	return c.await(group)
+}
+
+// joinGroups makes members settle in groups, all at the same time, as processes that start together do. Those of a group follow each other.
+func joinGroups(addr, topic string, groups, each int) ([]membership, error) {
+	members, errs := make([]membership, groups*each), make([]error, groups*each)
+	var wg sync.WaitGroup
+	for i := range members {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			members[i], errs[i] = join(addr, fmt.Sprintf("%s-%d", topic, i/each))
+		}()
+	}
+	wg.Wait()
+	return members, errors.Join(errs...)
+}
+
+func join(addr, group string) (m membership, err error) {
+	c, err := newCaller(addr)
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = c.conn.Close() }()
+	if err := c.await(group); err != nil {
+		return m, err
+	}
+	const rebalance, loading = 27, 14
+	m.group = group
+	for range 100 {
+		req, resp := kmsg.NewPtrJoinGroupRequest(), kmsg.NewPtrJoinGroupResponse()
+		req.Group, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis, req.MemberID, req.ProtocolType = group, 45_000, 60_000, m.id, "bench"
+		req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "none"}}
+		if err := c.ask(req, resp, 3); err != nil {
+			return m, err
+		}
+		if resp.ErrorCode == loading {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if resp.ErrorCode != 0 {
+			return m, fmt.Errorf("join %s: error %d", group, resp.ErrorCode)
+		}
+		m.id, m.generation = resp.MemberID, resp.Generation
+		sync, synced := kmsg.NewPtrSyncGroupRequest(), kmsg.NewPtrSyncGroupResponse()
+		sync.Group, sync.Generation, sync.MemberID = group, m.generation, m.id
+		if err := c.ask(sync, synced, 2); err != nil {
+			return m, err
+		}
+		switch synced.ErrorCode {
+		case 0:
+			return m, nil
+		case rebalance:
+		default:
+			return m, fmt.Errorf("sync %s: error %d", group, synced.ErrorCode)
+		}
+	}
+	return m, fmt.Errorf("group %s does not settle", group)
+}
+
+func (m membership) heartbeat() *request {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Version, req.Group, req.Generation, req.MemberID = 3, m.group, m.generation, m.id
+	return &request{frame: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 0), errAt: 8}
+}
+
+// commitRequest commits offset 1 of partition 0, as a consumer does that assigns its partitions itself.
+func commitRequest(group, topic string) *request {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Version, req.Group, req.Generation = 7, group, -1
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Offset = 1
+	req.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}}}
+	// correlation, throttle, one topic and its name, one partition and its number
+	return &request{frame: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 0), errAt: 4 + 4 + 4 + 2 + len(topic) + 4 + 4}
+}
+
+// idleConsumers are members that have read everything: each has a connection on which it waits for records of one partition, and one for its
+// heartbeats. Requests are the seconds that passed, in full.
+func idleConsumers(addr, topic string, members []membership, limit time.Duration) (load, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, 2*len(members))
+	gate := newGate(2 * len(members))
+	begin := time.Now()
+	for i, m := range members {
+		wg.Add(2)
+		go func() {
+			defer wg.Done()
+			f, err := newFetcher(addr, topic, 1, 1<<20, 500*time.Millisecond)
+			gate.pass()
+			if err != nil {
+				errs[2*i] = err
+				return
+			}
+			defer f.close()
+			for time.Since(begin) < limit && errs[2*i] == nil {
+				_, _, errs[2*i] = f.fetch()
+			}
+		}()
+		go func() {
+			defer wg.Done()
+			errs[2*i+1] = beat(addr, m.heartbeat(), gate, begin.Add(limit), time.Duration(i)*heartbeatEvery/time.Duration(len(members)))
+		}()
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	return load{requests: int64(took.Round(time.Second) / time.Second), wall: took}, errors.Join(errs...)
+}
+
+// heartbeatEvery is the Java client's heartbeat.interval.ms.
+const heartbeatEvery = 3 * time.Second
+
+// beat sends a heartbeat every three seconds, the first one after a while, so that those of all members are spread.
+func beat(addr string, r *request, g *gate, end time.Time, first time.Duration) error {
+	conn, err := dial(addr)
+	g.pass()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	var buf []byte
+	for at := time.Now().Add(first); at.Before(end); at = at.Add(heartbeatEvery) {
+		time.Sleep(time.Until(at))
+		if _, err := conn.Write(r.frame); err != nil {
+			return err
+		}
+		if buf, err = readResponse(conn, buf); err != nil {
+			return err
+		}
+		if err := r.checkResponse(buf, 0); err != nil {
+			return err
+		}
+	}
+	time.Sleep(time.Until(end))
+	return nil
+}

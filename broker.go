@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/admin"
 	"github.com/ottla-io/ottla/internal/api"
+	"github.com/ottla-io/ottla/internal/config"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/inspect"
 	"github.com/ottla-io/ottla/internal/machine"
@@ -126,7 +128,7 @@ func (b *Broker) openStorage() error {
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Events: events,
+		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Cleaner: cleanerConfig(s.Cleaner), Events: events,
 	})
 	if err != nil {
 		return err
@@ -154,6 +156,16 @@ func (b *Broker) lookBeforeTakingOver() error {
 			"strays", len(a.Strays), "withoutFiles", len(a.Empty), "unfinishedMoves", len(a.Futures), "unusedScramUsers", a.ScramUsers)
 	}
 	return nil
+}
+
+// cleanerConfig is storage's form of the log.cleaner settings.
+func cleanerConfig(c config.Cleaner) storage.CleanerConfig {
+	out := storage.CleanerConfig{Off: !c.Enabled, DedupeBufferBytes: c.DedupeBufferBytes, LoadFactor: max(c.LoadFactor, 0.01),
+		BufferBytes: max(c.BufferBytes, 1), BackoffMs: max(c.BackoffMs, 1)}
+	if c.MaxBytesPerSecond < math.MaxInt64 {
+		out.MaxBytesPerSecond = max(c.MaxBytesPerSecond, 1)
+	}
+	return out
 }
 
 // flushLinger is storage's form of ottla.flush.linger.ms, where 0 means the default.

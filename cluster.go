@@ -134,6 +134,7 @@ func (c *cluster) configure(image *metadata.Image, delta *metadata.Delta) {
 		}
 	}
 	if every {
+		c.store.SetCleaner(cleanerConfig(c.layers(image, "").BrokerConfig().Cleaner))
 		for _, topic := range image.Topics() {
 			c.partitions.Configure(topic.Name, c.topicSettings(image, topic.Name))
 		}

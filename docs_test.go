@@ -133,14 +133,10 @@ func wrapped(names []string) string {
 
 // notes are what a setting's own documentation leaves out: how far its meaning reaches in this version.
 var notes = map[string]string{
-	"cleanup.policy":       "Of `compact` only its first half is there: records without a key are refused, and nothing is deleted by age or size. No compaction runs.",
+	"cleanup.policy":       "With `compact`, records without a key are refused (87 INVALID_RECORD).",
 	"listeners":            "Give it as `--listen HOST:PORT`; as a setting it is refused.",
 	"advertised.listeners": "Give it as `--advertise HOST:PORT`; as a setting it is refused.",
 	"node.id":              "Give it as `--node-id N`; as a setting it is refused.",
-
-	"log.cleaner.enable":             "There is no compaction yet.",
-	"log.cleaner.threads":            "There is no compaction yet.",
-	"log.cleaner.dedupe.buffer.size": "There is no compaction yet.",
 }
 
 // TestDocsSettings writes docs/settings.md from the table of package config, and finds out by itself which settings have an effect: one has if

@@ -44,8 +44,20 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 		total("background_wait_seconds_total", "Time that background work was due and waited for its budget, or for other such work.", work.Waited.Seconds(), label)
 		total("background_bytes_total", "Bytes that background work read and wrote, where it counts them.", float64(work.Bytes), label)
 	}
+	b.compactionMetrics(gauge, total)
 	b.groupMetrics(gauge, total)
 	b.serverMetrics(gauge, total, emit)
+}
+
+func (b *Broker) compactionMetrics(gauge, total func(name, help string, value float64, labels ...admin.Label)) {
+	stats := b.store.Cleaner()
+	gauge("compacted_logs", "Logs whose cleanup.policy has compact.", float64(stats.Logs))
+	gauge("compaction_max_dirty_ratio", "Greatest share of one log that no compaction has seen, of what one may see.", stats.MaxDirtyRatio)
+	gauge("compaction_uncleanable_logs", "Logs that could not be compacted; the log says why.", float64(stats.Uncleanable))
+	gauge("compaction_uncleanable_bytes", "Bytes of logs that could not be compacted.", float64(stats.UncleanableBytes))
+	total("compactions_total", "Compactions of a log that were completed.", float64(stats.Compactions))
+	total("compacted_bytes_total", "Bytes of segments before they were compacted.", float64(stats.BytesBefore))
+	total("compaction_freed_bytes_total", "Bytes that compaction freed.", float64(stats.BytesBefore-stats.BytesAfter))
 }
 
 func (b *Broker) serverMetrics(gauge, total func(name, help string, value float64, labels ...admin.Label), emit func(admin.Sample)) {

@@ -54,6 +54,14 @@ func storageEvents(logger *slog.Logger) storage.Events {
 		RecordsDeleted: func(tp ids.TopicPartition, segments int, bytes int64, logStart ids.Offset) {
 			logger.Info("records were deleted", "partition", tp, "segments", segments, "bytes", bytes, "logStart", logStart)
 		},
+		Compacted: func(c storage.Compaction) {
+			logger.Info("a log was compacted", "partition", c.Log, "firstDirty", c.FirstDirty, "end", c.End, "bytesBefore", c.BytesBefore, "bytesAfter", c.BytesAfter,
+				"segmentsBefore", c.Segments, "segmentsAfter", c.SegmentsAfter, "records", c.Records, "retained", c.Retained, "keyless", c.Keyless,
+				"offsetMapUse", c.MapUse, "took", c.Took)
+		},
+		Uncleanable: func(tp ids.TopicPartition, err error) {
+			logger.Error("a log cannot be compacted, and is not tried again before the next start: it is served as before, and grows", "partition", tp, "error", err)
+		},
 		Quarantined: func(from, to, why string) {
 			logger.Warn("a directory was set aside", "from", from, "to", to, "why", why)
 		},

@@ -188,7 +188,7 @@ func TestRulesFindPlantedBreaches(t *testing.T) {
 func TestPackageSize(t *testing.T) {
 	files := fstest.MapFS{}
 	for i := range 11 {
-		files["internal/storage/"+string(rune('a'+i))+".go"] = &fstest.MapFile{Data: []byte("package storage" + strings.Repeat("\n", 750))}
+		files["internal/server/"+string(rune('a'+i))+".go"] = &fstest.MapFile{Data: []byte("package server" + strings.Repeat("\n", 750))}
 	}
 	sources, err := load(files)
 	if err != nil {

@@ -204,6 +204,10 @@ const (
 	maxParameters    = 6
 )
 
+// largerPackages may have more lines than maxPackageLines. storage holds all that knows a partition's files and the lock that guards them, compaction too:
+// what of it could stand alone is small.
+var largerPackages = map[string]int{"internal/storage": 10_000}
+
 func sizeRule(sources []*source) (breaches []string) {
 	lines := make(map[string]int)
 	for _, s := range sources {
@@ -235,8 +239,8 @@ func sizeRule(sources []*source) (breaches []string) {
 		}
 	}
 	for dir, n := range lines {
-		if n > maxPackageLines {
-			breaches = append(breaches, fmt.Sprintf("%s: %d lines, at most %d", dir, n, maxPackageLines))
+		if limit := max(maxPackageLines, largerPackages[dir]); n > limit {
+			breaches = append(breaches, fmt.Sprintf("%s: %d lines, at most %d", dir, n, limit))
 		}
 	}
 	return breaches

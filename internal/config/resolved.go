@@ -92,6 +92,16 @@ func (l *Layers) TopicConfig() TopicConfig {
 	return c
 }
 
+// Cleaner is what bounds compaction.
+type Cleaner struct {
+	Enabled           bool
+	BackoffMs         int64
+	DedupeBufferBytes int64
+	LoadFactor        float64 // 0 to 1
+	BufferBytes       int
+	MaxBytesPerSecond float64 // math.MaxFloat64: no limit
+}
+
 // BrokerConfig is what a broker obeys. Times are milliseconds, sizes bytes.
 type BrokerConfig struct {
 	NodeID              int32
@@ -121,6 +131,7 @@ type BrokerConfig struct {
 	RecoveryCheckpointIntervalMs int64
 	LogStartCheckpointIntervalMs int64
 	FlushLingerMs                int64
+	Cleaner                      Cleaner
 
 	FetchMaxBytes            int32
 	FetchSessionSlots        int
@@ -151,7 +162,12 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		RecoveryCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
 		LogStartCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
 		FlushLingerMs:                number("ottla.flush.linger.ms"),
-		FetchMaxBytes:                int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
+		Cleaner: Cleaner{
+			Enabled: l.value(Broker, "log.cleaner.enable").Bool, BackoffMs: number("log.cleaner.backoff.ms"),
+			DedupeBufferBytes: number("log.cleaner.dedupe.buffer.size"), LoadFactor: l.value(Broker, "log.cleaner.io.buffer.load.factor").Double,
+			BufferBytes: int(number("log.cleaner.io.buffer.size")), MaxBytesPerSecond: l.value(Broker, "log.cleaner.io.max.bytes.per.second").Double,
+		},
+		FetchMaxBytes: int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
 		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,

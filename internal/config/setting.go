@@ -175,7 +175,7 @@ func (s *Setting) Format(v Value) string {
 		if !strings.ContainsAny(text, ".e") {
 			text += ".0" // as Java prints a double
 		}
-		return text
+		return strings.Replace(text, "e+", "E", 1)
 	case List:
 		return strings.Join(v.List, ",")
 	}

@@ -171,3 +171,29 @@ func appendBytes(dst, p []byte) []byte {
 	dst = appendVarint(dst, int32(len(p)))
 	return append(dst, p...)
 }
+
+// Like resets b to make a batch in the place of o: its offsets, epoch, producer, flags and codec, with records to come. A delete horizon is not taken over. Once
+// the records are appended, LastOffsetDelta must restore the end of o's range.
+func (b *Builder) Like(o Batch) {
+	b.codec = o.Codec()
+	b.Reset()
+	b.baseOffset, b.leaderEpoch = o.BaseOffset(), o.LeaderEpoch()
+	b.attributes = o.Attributes() & (attrLogAppendTime | attrTransactional | attrControl)
+	b.appendTime = o.MaxTimestamp()
+	b.producerID, b.epoch, b.sequence = o.ProducerID(), o.ProducerEpoch(), o.BaseSequence()
+}
+
+// AppendEmptied appends to dst what remains of b when all its records are compacted away and its producer's sequence number, or the end of the log, must not
+// get lost: a header without records or codec, of the same offsets, producer and largest timestamp (Kafka's DefaultRecordBatch.writeEmptyHeader).
+func (b Batch) AppendEmptied(dst []byte) []byte {
+	at := len(dst)
+	dst = append(dst, b[:HeaderSize]...)
+	h := Batch(dst[at:])
+	binary.BigEndian.PutUint32(h[offLength:], HeaderSize-lengthOverhead)
+	binary.BigEndian.PutUint16(h[offAttributes:], b.Attributes()&(attrLogAppendTime|attrTransactional|attrControl))
+	noTimestamp := NoTimestamp
+	binary.BigEndian.PutUint64(h[offBaseTimestamp:], uint64(noTimestamp))
+	binary.BigEndian.PutUint32(h[offCount:], 0)
+	h.sealCRC()
+	return dst
+}

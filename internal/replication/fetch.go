@@ -78,7 +78,7 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 	}
 	found, err := p.log.Read(q.Offset, limit, q.MaxBytes, q.WholeFirst)
 	switch {
-	case err == nil && found.Size() > 0 && q.ReadCommitted && !p.aborted(q.Offset, found.Bound(), res):
+	case err == nil && found.Size() > 0 && q.ReadCommitted && !p.aborted(&found, q.Offset, res):
 		found.Release()
 	case err == nil && found.Size() > 0:
 		pooled := regions.Get().(*region)
@@ -100,8 +100,8 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 
 // aborted names the transactions whose records a read_committed consumer must skip. It fails the answer, and returns false, where they cannot be told:
 // without them, aborted records would look committed.
-func (p *Partition) aborted(from, bound ids.Offset, res *Fetched) bool {
-	err := p.log.Aborted(from, bound, func(t producerstate.Completed) {
+func (p *Partition) aborted(found *storage.Region, from ids.Offset, res *Fetched) bool {
+	err := p.log.Aborted(found, from, func(t producerstate.Completed) {
 		res.Aborted = append(res.Aborted, AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
 	})
 	if err == nil {

@@ -93,7 +93,7 @@ func consumeCommitted(t *testing.T, l *storage.Log, from, end ids.Offset) map[id
 			t.Fatal(err)
 		}
 		var aborted []producerstate.Completed
-		if err := l.Aborted(at, region.Bound(), func(c producerstate.Completed) { aborted = append(aborted, c) }); err != nil {
+		if err := l.Aborted(&region, at, func(c producerstate.Completed) { aborted = append(aborted, c) }); err != nil {
 			t.Fatal(err)
 		}
 		region.Release()

@@ -267,7 +267,11 @@ func (l *Log) mustRoll(s *segment, size int, covers span, nowMs int64) bool {
 		if covers.maxTimestamp >= 0 {
 			waited = covers.maxTimestamp - first
 		}
-		return waited > l.cfg.SegmentMs-l.jitter()
+		limit := l.cfg.SegmentMs - l.jitter()
+		if l.cfg.Compact && l.cfg.MaxCompactionLagMs > 0 {
+			limit = min(limit, l.cfg.MaxCompactionLagMs) // the active segment is never compacted
+		}
+		return waited > limit
 	}
 	return false
 }

@@ -48,12 +48,13 @@ const (
 	BackgroundRemoval                          // files and directories that were deleted a while ago
 	BackgroundRetention                        // retention.ms, retention.bytes
 	BackgroundExpiry                           // idle producers
+	BackgroundCompaction                       // compacted logs
 	backgroundKinds
 )
 
 // String is the kind as metrics and logs name it.
 func (k BackgroundKind) String() string {
-	return [...]string{"flush", "space", "checkpoint", "removal", "retention", "expiry"}[k]
+	return [...]string{"flush", "space", "checkpoint", "removal", "retention", "expiry", "compaction"}[k]
 }
 
 // BackgroundStats is what one kind of background work did since the store was opened.

@@ -20,6 +20,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.work.stop()
+	s.cleaner.stop()
 	var errs []error
 	for _, d := range s.dirs {
 		d.flusher.stop()

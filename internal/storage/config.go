@@ -110,6 +110,7 @@ type Config struct {
 	ReserveBytes int64
 	// DedicatedFS: each directory is a file system of its own, so that one syncfs may stand for many fdatasyncs.
 	DedicatedFS bool
+	Cleaner     CleanerConfig
 	Events      Events
 }
 
@@ -131,6 +132,7 @@ func (c Config) withDefaults() Config {
 	def(&c.CheckpointMs, 5_000)
 	def(&c.RetentionCheckMs, 300_000)
 	def(&c.ProducerExpirationMs, 86_400_000)
+	c.Cleaner = c.Cleaner.withDefaults()
 	if c.MaxOpenFiles <= 0 {
 		c.MaxOpenFiles = 2_000
 	}
@@ -159,6 +161,10 @@ type Events struct {
 	LowSpace func(dir string, low bool, usable int64)
 	// BackgroundStep tells how long a step of background work took, and the bytes that it read and wrote.
 	BackgroundStep func(kind BackgroundKind, took time.Duration, bytes int64)
+	// Compacted tells about a compaction that is complete.
+	Compacted func(Compaction)
+	// Uncleanable tells that a log could not be compacted, and is not tried again before the next start.
+	Uncleanable func(tp ids.TopicPartition, err error)
 	// Problem is something that was survived, such as an index that had to be rebuilt.
 	Problem func(what string, err error)
 }

@@ -284,3 +284,15 @@ func (d *directory) points(tp ids.TopicPartition) (recovery, start, watermark id
 	}
 	return d.recovery[tp], d.starts[tp], watermark
 }
+
+// setFirstDirty writes cleaner-offset-checkpoint, durably.
+func (d *directory) setFirstDirty(l *Log, offset ids.Offset) error {
+	return d.writing(func() error {
+		if l.failure.Load() != nil {
+			return nil // another may have its name by now
+		}
+		cleaned := maps.Clone(d.cleaned)
+		cleaned[l.tp] = offset
+		return d.write(cleanerFile, &d.cleaned, cleaned)
+	})
+}

@@ -21,12 +21,22 @@
 //
 // What is derived of the batches follows the same line. Epochs, transaction indexes and producer snapshots are durable up to the recovery point, each snapshot at
 // a segment's base with the segment; what lies above the point recovery makes anew, or drops, with the files that a crash left without their segment.
-// Indexes are hints: who follows an entry checks where it leads. Batches that lay on the disk through a stop are checked once, before they are sent.
+// Indexes are hints: who follows an entry checks where it leads.
 //
 // After a failed fsync the kernel may show bytes that the disk doesn't have, so nothing is believed that was not durable before:
 // the directory goes offline, and the file ottla.failed-sync records where each log's durable part ends, if the disk still takes
 // it. The next start cuts there. Should that file be lost too, recovery writes the bytes above the recovery point once more before
 // it syncs them, so that what it then calls durable was really written.
+//
+// # Compaction
+//
+// A store compacts its logs in the background, one at a time (see cleaner, compaction and swap). What it does to them is what Kafka's LogCleaner does: below the
+// first dirty offset, which cleaner-offset-checkpoint holds, each key has its newest record only, but for tombstones and transaction markers whose time has not
+// come. Offsets never change; some are missing. The last batch of each producer stays, without its records if need be, and so does the last of what was compacted.
+//
+//	logStart ≤ firstDirty ≤ firstUncleanable ≤ recoveryPoint
+//
+// A new segment takes the place of others whole, at each moment of a crash; readers keep the bytes that they have begun to read.
 //
 // # Locks
 //

@@ -28,6 +28,7 @@ type Log struct {
 	epochs                    epochCache
 	durableWaits              durableWaits
 	truncations               atomic.Int64 // one more when a truncation begins and when it ends: odd while one is under way
+	uncleanable               atomic.Bool  // compaction failed, and is not tried again
 
 	// naming is held while files of sealed segments change their names or go, and by whoever ends the log: compaction, retention and deletion exclude each
 	// other by it. Taken before mu, never on the append path.
@@ -244,20 +245,6 @@ func (t *hints) add(by int, s *segment, offset ids.Offset, position int64) {
 		t.entries = new([12]hint)
 	}
 	t.entries[slot] = hint{s, offset, position}
-}
-
-// forget drops what is remembered of a segment.
-func (t *hints) forget(s *segment) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.entries == nil {
-		return
-	}
-	for i := range t.entries {
-		if t.entries[i].segment == s {
-			t.entries[i] = hint{}
-		}
-	}
 }
 
 // find returns the position for exactly this offset.

@@ -14,6 +14,8 @@ type Region struct {
 	position int64
 	size     int
 	bound    ids.Offset
+	// segments are the one that it lies in and those after it, as they were.
+	segments []*segment
 }
 
 // Bound is an offset that no batch of the region reaches: the limit that was asked for, or the base of the next segment.
@@ -34,7 +36,7 @@ func (r *Region) Source() (io.ReaderAt, int64) {
 func (r *Region) Release() {
 	if r.handle != nil {
 		r.handle.release()
-		r.handle = nil
+		r.handle, r.segments = nil, nil
 	}
 }
 
@@ -78,26 +80,17 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 			return Region{}, l.readFailed(err, from)
 		}
 		if found {
+			if size == 0 {
+				h.release()
+				return Region{}, nil
+			}
 			bound := limit
 			if i+1 < len(segments) {
 				bound = min(bound, segments[i+1].base)
 			}
-			if size == 0 {
-				err := l.checkNone(s, h, from, position)
-				h.release()
-				return Region{}, l.readFailed(err, from)
-			}
-			if err := l.check(s, h, stretch{from, bound, position, position + size}); err != nil {
-				h.release()
-				return Region{}, l.readFailed(err, from)
-			}
-			return Region{h, position, int(size), bound}, nil
+			return Region{h, position, int(size), bound, segments[i:]}, nil
 		}
-		err = l.checkNone(s, h, from, s.size.Load())
 		h.release()
-		if err != nil {
-			return Region{}, l.readFailed(err, from)
-		}
 		if i+1 < len(segments) {
 			from = max(from, segments[i+1].base)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -52,8 +51,6 @@ type recovery struct {
 	loaded    loadedIndexes // of the segment that is being scanned
 	gaps      bool          // offsets may be missing: compaction
 	changed   bool          // something must be synced
-	// fileEpochs is what leader-epoch-checkpoint says: all below the recovery point, and perhaps more.
-	fileEpochs epochCache
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool
 	report        Recovery
@@ -61,9 +58,6 @@ type recovery struct {
 
 func (r *recovery) run(clean bool) error {
 	l := r.log
-	if clean && r.start > r.point {
-		return &CorruptError{l.tp, l.dir.path + "/" + logStartFile, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
-	}
 	segments, err := r.list()
 	if err != nil {
 		return err
@@ -116,7 +110,6 @@ func (r *recovery) run(clean bool) error {
 		}
 	}
 	l.durable.Store(l.logEnd.Load())
-	l.noteForeign()
 	return nil
 }
 
@@ -166,7 +159,6 @@ func (r *recovery) list() ([]*segment, error) {
 		if base, ok := parseSegmentName(e.Name, logSuffix); ok {
 			s := newSegment(&l.store.files, l.path, base)
 			s.size.Store(e.Size)
-			s.checked.own.Store(e.Size)
 			s.synced = e.Size
 			segments = append(segments, s)
 		}
@@ -223,39 +215,6 @@ func (s *segment) trustIndexes(entries []vfs.Entry) error {
 	return nil
 }
 
-// finishSwaps removes what was deleted or cleaned but not swapped in, and completes what was being swapped in, as Kafka does at start.
-func (r *recovery) finishSwaps(entries []vfs.Entry) ([]vfs.Entry, error) {
-	fsys, dir := r.log.store.cfg.FS, r.log.path
-	firstCleaned := ids.Offset(-1)
-	for _, e := range entries {
-		if base, _, ok := parseTransitional(e.Name, cleanedSuffix); ok && (firstCleaned < 0 || base < firstCleaned) {
-			firstCleaned = base
-		}
-	}
-	out := entries[:0:0]
-	var swaps []vfs.Entry
-	for _, e := range entries {
-		_, _, deleted := parseTransitional(e.Name, deletedSuffix)
-		_, _, cleaned := parseTransitional(e.Name, cleanedSuffix)
-		base, _, swap := parseTransitional(e.Name, swapSuffix)
-		switch {
-		case deleted || cleaned || swap && firstCleaned >= 0 && base >= firstCleaned:
-			r.changed = true
-			if err := fsys.Remove(dir + "/" + e.Name); err != nil && !errors.Is(err, fs.ErrNotExist) { // its time may come while a log is truncated
-				return nil, fmt.Errorf("finish an interrupted deletion: %w", err)
-			}
-		case swap:
-			swaps = append(swaps, e)
-		default:
-			out = append(out, e)
-		}
-	}
-	if len(swaps) > 0 {
-		return nil, &RefusedError{dir, "was stopped in the middle of swapping in a compacted segment (" + swaps[0].Name + "); start Kafka on it once to finish that", nil}
-	}
-	return out, nil
-}
-
 // parseTransitional reads BASE.KIND.SUFFIX.
 func parseTransitional(name, suffix string) (base ids.Offset, plain string, ok bool) {
 	if len(name) <= len(suffix) || name[len(name)-len(suffix):] != suffix {
@@ -281,7 +240,7 @@ func (r *recovery) loadEpochs() {
 		r.rebuildEpochs = true
 		return
 	}
-	l.epochs.entries, r.fileEpochs.entries = entries, slices.Clone(entries)
+	l.epochs.entries = entries
 }
 
 // tail finds the end of the last segment after a clean stop, from its last index entry on. false: it is not as a clean stop leaves it.
@@ -293,11 +252,6 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	}
 	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
 		return false, err
-	}
-	if s.times.some {
-		if _, ok, err := s.timeEntry(s.times.last); err != nil || !ok {
-			return false, err
-		}
 	}
 	// Begin where the time index ends, which may have lost entries in a crash after the clean stop: what follows is seen in the walk.
 	var start indexEntry
@@ -373,7 +327,7 @@ func (s *segment) readFirstTimestamp() error {
 func (s *segment) noteStats(b record.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := b.MaxTimestamp(); t > s.maxTimestamp {
+	if t := b.MaxTimestamp(); t > s.maxTimestamp && b.Count() > 0 {
 		s.maxTimestamp, s.maxOffset = t, b.LastOffset()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -77,6 +76,9 @@ func (l *Log) expired(segments []*segment, nowMs int64) (int, error) {
 	}
 	n := 0
 	for i, s := range segments {
+		if i+1 < len(segments) && s.size.Load() == 0 {
+			continue // compaction left nothing of it: it goes with the one after it
+		}
 		end := l.LogEnd()
 		last := i+1 == len(segments)
 		if !last {
@@ -98,7 +100,7 @@ func (l *Log) expired(segments []*segment, nowMs int64) (int, error) {
 			break
 		}
 		excess -= size
-		n++
+		n = i + 1
 	}
 	return n, nil
 }
@@ -124,15 +126,13 @@ func (s *segment) loadStats() error {
 	largest, at := record.NoTimestamp, ids.Offset(0)
 	if n > 0 {
 		e, found, err := s.search(&s.times, timeIndexKind, 1<<62, false)
-		if err == nil && found == n {
-			if _, found, err := s.timeEntry(e); err == nil && found {
-				largest, at = e.key, s.base+ids.Offset(e.value)
-			}
+		if err == nil && found > 0 {
+			largest, at = e.key, s.base+ids.Offset(e.value)
 		}
 	}
 	if largest < 0 {
-		err := s.walkChecked(0, func(b record.Batch, _ int64, _ *handle) error {
-			if t := b.MaxTimestamp(); t > largest {
+		err := s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+			if t := b.MaxTimestamp(); t > largest && b.Count() > 0 {
 				largest, at = t, b.LastOffset()
 			}
 			return nil
@@ -165,15 +165,7 @@ func (r *raise) removeFiles() bool {
 	}
 	l.mu.Lock()
 	delay := l.dir.deleteDelay(l.cfg)
-	for _, s := range r.segments {
-		s.retire()
-		if s.pin != nil {
-			s.pin.release()
-			s.pin = nil
-		}
-		s.sealedUnsynced = false
-	}
-	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return slices.Contains(r.segments, s) })
+	l.dropUnsynced(r.segments)
 	l.mu.Unlock()
 	for _, s := range r.segments {
 		if err := removeSegmentFiles(s.files.fs, s, deletedSuffix); err != nil {

@@ -19,7 +19,9 @@ type segment struct {
 	// size is the bytes that readers may see: whole batches only. The file may be longer while an append writes.
 	size atomic.Int64
 
-	checked checkedBytes
+	// transit is what the files' names end in beyond their suffix while compaction makes the segment and swaps it in; nil: nothing. The files that
+	// readers open are open through all of that.
+	transit atomic.Pointer[string]
 
 	log, index, timeIndex fileSlot
 
@@ -45,7 +47,13 @@ func newSegment(files *openFiles, dir string, base ids.Offset) *segment {
 	return &segment{files: files, dir: dir, base: base, firstTimestamp: record.NoTimestamp, maxTimestamp: record.NoTimestamp}
 }
 
-func (s *segment) path(suffix string) string { return s.dir + "/" + segmentName(s.base, suffix) }
+func (s *segment) path(suffix string) string {
+	path := s.dir + "/" + segmentName(s.base, suffix)
+	if transit := s.transit.Load(); transit != nil {
+		path += *transit
+	}
+	return path
+}
 
 func (s *segment) slot(k indexKind) *fileSlot {
 	if k == offsetIndexKind {
@@ -75,7 +83,7 @@ func (s *segment) noteBatch(b record.Batch, position int64, size, intervalBytes 
 	if position == 0 {
 		s.firstTimestamp = timestamp
 	}
-	if timestamp > s.maxTimestamp {
+	if timestamp > s.maxTimestamp && b.Count() > 0 { // what compaction emptied has no record of that time
 		s.maxTimestamp, s.maxOffset = timestamp, last
 	}
 	if s.bytesSinceIndex > intervalBytes {
@@ -134,7 +142,7 @@ func (s *segment) lookup(x *sparseIndex, k indexKind, limit int64, byValue bool)
 // positionAt is a position from which a walk finds the batch that holds offset: at or before that batch.
 func (s *segment) positionAt(offset ids.Offset) int64 {
 	e, ok := s.lookup(&s.offsets, offsetIndexKind, int64(offset-s.base), false)
-	if !ok || e.value < 0 || int64(e.value) >= s.size.Load() {
+	if !ok || int64(e.value) >= s.size.Load() {
 		return 0
 	}
 	return int64(e.value)
@@ -263,4 +271,13 @@ func (l *Log) asCorrupt(err error, offset ids.Offset) error {
 		c.File, c.Position, c.Reason = d.file, d.position, d.err.Error()
 	}
 	return c
+}
+
+// setTransit changes what the names of the segment's files end in; "" is nothing.
+func (s *segment) setTransit(suffix string) {
+	if suffix == "" {
+		s.transit.Store(nil)
+		return
+	}
+	s.transit.Store(&suffix)
 }

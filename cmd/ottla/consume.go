@@ -24,14 +24,17 @@ type consumeFlags struct {
 	count      int64
 	follow     bool
 	format     string
+	group      string
 }
 
 func newConsume() *cobra.Command {
 	var flags consumeFlags
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC",
-		Short: "Read records by partition and offset, without a group",
-		Long: "Read records by partition and offset, without a group, up to where the topic ends now; --follow goes on.\n\n" +
+		Short: "Read records by partition and offset, or as a member of a group",
+		Long: "Read records by partition and offset, up to where the topic ends now; --follow goes on.\n\n" +
+			"With --group, read as a member of a consumer group: what other members don't read, from where the group has committed, or\n" +
+			"where it has not, from --from (earliest or latest). What was printed is committed.\n\n" +
 			"--from and --until take: earliest, latest, an offset, -N (N before the end), or @TIME, where TIME is milliseconds since\n" +
 			"1970, an RFC 3339 time, or a duration ago such as @-1h. --until is exclusive.\n\n" +
 			"Format escapes as kcat's: %s value, %S its length, %k key, %K its length, %t topic, %p partition, %o offset,\n" +
@@ -39,7 +42,8 @@ func newConsume() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		Example: "  ottla consume greetings\n" +
 			"  ottla consume scores -p 0 --from -10 --format '%o %k=%s\\n'\n" +
-			"  ottla consume flights --from @-1h --follow -o json",
+			"  ottla consume flights --from @-1h --follow -o json\n" +
+			"  ottla consume orders --group billing --follow",
 		RunE: func(cmd *cobra.Command, args []string) error { return runConsume(cmd, args[0], &flags) },
 	}
 	flags.register(cmd)
@@ -48,6 +52,7 @@ func newConsume() *cobra.Command {
 	cmd.Flags().StringVar(&flags.until, "until", "latest", "where to stop")
 	cmd.Flags().Int64VarP(&flags.count, "count", "n", 0, "stop after this many records; 0 is no limit")
 	cmd.Flags().BoolVar(&flags.follow, "follow", false, "wait for new records instead of stopping at the end")
+	cmd.Flags().StringVarP(&flags.group, "group", "g", "", "read as a member of this group, and commit what was printed")
 	cmd.Flags().StringVarP(&flags.format, "format", "f", `%s\n`, "how to print a record")
 	return cmd
 }
@@ -118,6 +123,9 @@ func runConsume(cmd *cobra.Command, topic string, flags *consumeFlags) error {
 	}
 	if flags.follow && until.kind != atEnd {
 		return errors.New("--follow has no end: leave --until out")
+	}
+	if flags.group != "" {
+		return runConsumeGroup(cmd, topic, flags, format, from, until)
 	}
 	spans, err := flags.spans(cmd.Context(), topic, from, until)
 	if err != nil {

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+type resetFlags struct {
+	clientFlags
+	to     string
+	by     int64
+	topics []string
+	yes    bool
+}
+
+func newGroupReset() *cobra.Command {
+	var flags resetFlags
+	cmd := &cobra.Command{
+		Use:   "reset GROUP (--to POSITION | --by N)",
+		Short: "Move where a group goes on reading, after a look at what that skips or replays",
+		Long: "Move where a group without members goes on reading. Without --yes nothing is changed: you see what would be skipped or replayed.\n\n" +
+			"--to takes: earliest, latest, an offset, or @TIME, where TIME is milliseconds since 1970, an RFC 3339 time, or a duration ago\n" +
+			"such as @-1h: the first record at or after it. --by takes a number of records, forward or back. An offset that is before the\n" +
+			"first record or after the last becomes that.",
+		Args: cobra.ExactArgs(1),
+		Example: "  ottla group reset billing --to earliest\n" +
+			"  ottla group reset billing --to @-1h --topic orders --yes\n" +
+			"  ottla group reset billing --by -100 --topic orders:0,3",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				return runReset(ctx, cmd, admin, names[0], &flags)
+			})
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&flags.to, "to", "", "earliest, latest, an offset or @TIME")
+	cmd.Flags().Int64Var(&flags.by, "by", 0, "records forward, or back if negative")
+	cmd.Flags().StringArrayVar(&flags.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,…; may be repeated. All that the group has offsets of, if none is given")
+	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do it")
+	cmd.MarkFlagsMutuallyExclusive("to", "by")
+	cmd.MarkFlagsOneRequired("to", "by")
+	return cmd
+}
+
+// move is what a reset does to one partition.
+type move struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Committed int64  `json:"committed"` // -1: nothing was committed
+	To        int64  `json:"to"`
+	Start     int64  `json:"start"`
+	End       int64  `json:"end"`
+	// Skipped and Replayed count records by their offsets; where a topic is compacted there are fewer.
+	Skipped  int64 `json:"skipped"`
+	Replayed int64 `json:"replayed"`
+}
+
+type resetReport struct {
+	Group string `json:"group"`
+	Done  bool   `json:"done"`
+	Moves []move `json:"moves"`
+}
+
+func runReset(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, name string, flags *resetFlags) error {
+	moves, err := flags.plan(ctx, admin, name, time.Now())
+	if err != nil {
+		return err
+	}
+	if flags.yes {
+		var offsets kadm.Offsets
+		for _, m := range moves {
+			offsets.Add(kadm.Offset{Topic: m.Topic, Partition: m.Partition, At: m.To, LeaderEpoch: -1})
+		}
+		err := untilThere(ctx, func() error {
+			answers, err := admin.CommitOffsets(ctx, name, offsets)
+			if err == nil {
+				err = answers.Error()
+			}
+			return err
+		})
+		if err != nil {
+			return flags.groupError("reset", name, err)
+		}
+	}
+	out := cmd.OutOrStdout()
+	if flags.output == outputJSON {
+		return printJSON(out, resetReport{name, flags.yes, moves})
+	}
+	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "TO", "END", ""}}
+	for _, m := range moves {
+		rows = append(rows, []string{m.Topic, fmt.Sprint(m.Partition), orNone(m.Committed), fmt.Sprint(m.To), fmt.Sprint(m.End), m.effect()})
+	}
+	if err := printTable(out, rows); err != nil {
+		return err
+	}
+	if !flags.yes {
+		fmt.Fprintln(out, "nothing was changed: --yes does it")
+	}
+	return nil
+}
+
+func (m *move) effect() string {
+	switch {
+	case m.Skipped > 0:
+		return "skips " + counted(int(m.Skipped), "record")
+	case m.Replayed > 0:
+		return "replays " + counted(int(m.Replayed), "record")
+	case m.Committed < 0:
+		return "reads " + counted(int(m.End-m.To), "record")
+	}
+	return "stays"
+}
+
+// plan finds what would move where. The group must have no members, as the broker would refuse it then.
+func (f *resetFlags) plan(ctx context.Context, admin *kadm.Client, name string, now time.Time) ([]move, error) {
+	target := position{kind: atOffset}
+	if f.to != "" {
+		var err error
+		if target, err = parsePosition(f.to, now); err != nil {
+			return nil, fmt.Errorf("--to: %w", err)
+		}
+		if target.kind == beforeEnd {
+			return nil, fmt.Errorf("--to %s: an offset is not negative; --by %s moves back from where the group is", f.to, f.to)
+		}
+	}
+	committed, err := f.settled(ctx, admin, name)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := parseTopics(f.topics)
+	if err != nil {
+		return nil, err
+	}
+	topics := wanted.names()
+	if len(topics) == 0 {
+		for topic := range committed {
+			topics = append(topics, topic)
+		}
+		if len(topics) == 0 {
+			return nil, fmt.Errorf("group %s has no offsets: name the topics with --topic", name)
+		}
+	}
+	bounds, err := f.bounds(ctx, admin, topics, target)
+	if err != nil {
+		return nil, err
+	}
+	var moves []move
+	for _, end := range bounds.ends.Offsets().Sorted() {
+		at, has := committed.Lookup(end.Topic, end.Partition)
+		has = has && at.At >= 0
+		if !wanted.has(end.Topic, end.Partition) || len(wanted) == 0 && !has {
+			continue
+		}
+		m := move{Topic: end.Topic, Partition: end.Partition, Committed: -1, End: end.At}
+		if has {
+			m.Committed = at.At
+		}
+		if m.To, m.Start, err = bounds.resolve(&m, target, f); err != nil {
+			return nil, err
+		}
+		if has {
+			from := min(max(m.Committed, m.Start), m.End)
+			m.Skipped, m.Replayed = max(0, m.To-from), max(0, from-m.To)
+		}
+		moves = append(moves, m)
+	}
+	return moves, wanted.missing(moves)
+}
+
+// settled are the offsets of a group, which may be new, without members.
+func (f *resetFlags) settled(ctx context.Context, admin *kadm.Client, name string) (kadm.OffsetResponses, error) {
+	listed, err := f.listGroups(ctx, admin)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := listed[name]; ok {
+		views, err := f.viewGroups(ctx, admin, []string{name})
+		if err != nil {
+			return nil, err
+		}
+		if n := len(views[0].Members); n > 0 {
+			return nil, fmt.Errorf("reset group %s: it has %s: stop them first ('ottla group members %s' shows them)", name, counted(n, "member"), name)
+		}
+	} else if len(f.topics) == 0 {
+		return nil, noSuchGroup(name)
+	} else {
+		return kadm.OffsetResponses{}, nil
+	}
+	offsets, err := admin.FetchOffsets(ctx, name)
+	if err != nil {
+		return nil, f.groupError("read the offsets of", name, err)
+	}
+	return offsets, nil
+}
+
+// untilThere tries again while there is no coordinator: the first command about a group makes the topic that keeps them.
+func untilThere(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// bounds are where partitions start and end, and where a time is.
+type bounds struct{ starts, ends, times kadm.ListedOffsets }
+
+func (f *resetFlags) bounds(ctx context.Context, admin *kadm.Client, topics []string, target position) (b bounds, err error) {
+	if b.starts, err = admin.ListStartOffsets(ctx, topics...); err == nil {
+		b.ends, err = admin.ListEndOffsets(ctx, topics...)
+	}
+	if err == nil && target.kind == atTime {
+		b.times, err = admin.ListOffsetsAfterMilli(ctx, target.offset, topics...)
+	}
+	if err == nil {
+		err = errors.Join(b.starts.Error(), b.ends.Error(), b.times.Error())
+	}
+	if err != nil {
+		return b, f.explain("find where "+strings.Join(topics, ", ")+" start and end", err)
+	}
+	return b, nil
+}
+
+// resolve is the offset that a partition moves to, within its bounds, and the first of them.
+func (b *bounds) resolve(m *move, target position, f *resetFlags) (to, start int64, err error) {
+	first, _ := b.starts.Lookup(m.Topic, m.Partition)
+	start = first.Offset
+	switch {
+	case f.to == "" && m.Committed < 0:
+		return 0, 0, fmt.Errorf("--by: nothing is committed of %s partition %d: use --to", m.Topic, m.Partition)
+	case f.to == "":
+		to = m.Committed + f.by
+	case target.kind == atStart:
+		to = start
+	case target.kind == atEnd:
+		to = m.End
+	case target.kind == atTime:
+		at, _ := b.times.Lookup(m.Topic, m.Partition)
+		to = at.Offset
+	default:
+		to = target.offset
+	}
+	return min(max(to, start), m.End), start, nil
+}
+
+// chosen are the partitions that a reset is limited to, by topic; nil partitions are all of a topic. No topics is no limit.
+type chosen map[string][]int32
+
+func parseTopics(texts []string) (chosen, error) {
+	all := chosen{}
+	for _, text := range texts {
+		topic, list, some := strings.Cut(text, ":")
+		if !some {
+			all[topic] = nil
+			continue
+		}
+		for part := range strings.SplitSeq(list, ",") {
+			n, err := strconv.ParseInt(part, 10, 32)
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("--topic %s: want TOPIC or TOPIC:PARTITION,PARTITION", text)
+			}
+			all[topic] = append(all[topic], int32(n))
+		}
+	}
+	return all, nil
+}
+
+func (c chosen) names() (names []string) {
+	for name := range c {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c chosen) has(topic string, partition int32) bool {
+	partitions, ok := c[topic]
+	return len(c) == 0 || ok && (partitions == nil || slices.Contains(partitions, partition))
+}
+
+// missing complains about partitions that do not exist.
+func (c chosen) missing(moves []move) error {
+	for topic, partitions := range c {
+		for _, partition := range partitions {
+			if !slices.ContainsFunc(moves, func(m move) bool { return m.Topic == topic && m.Partition == partition }) {
+				return fmt.Errorf("topic %s has no partition %d", topic, partition)
+			}
+		}
+	}
+	return nil
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/inspect"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -22,23 +23,50 @@ func newLog() *cobra.Command {
 	return log
 }
 
+// Lines of -o json say first what they are about.
+type (
+	jsonFinding struct {
+		Kind string `json:"kind"`
+		inspect.Finding
+	}
+	jsonSummary struct {
+		Kind string `json:"kind"`
+		inspect.Summary
+	}
+	jsonPartition struct {
+		Kind string `json:"kind"`
+		inspect.PartitionStat
+	}
+	jsonDirectory struct {
+		Kind string `json:"kind"`
+		inspect.DirectoryStat
+	}
+)
+
 func newLogDump() *cobra.Command {
 	var output outputFormat
-	var records bool
+	var options inspect.Options
+	var from, to int64
 	cmd := &cobra.Command{
 		Use:   "dump PATH...",
 		Short: "Print segments, indexes, checkpoints and snapshots",
 		Long: "Print what files hold: segments, indexes, leader epochs, producer snapshots, checkpoints, metadata snapshots. PATH is a file, a\n" +
-			"partition's directory, or a data directory. Records of internal topics are decoded. Nothing is changed.",
-		Args:    cobra.MinimumNArgs(1),
-		Example: "  ottla log dump --records ottla-data/greetings-0/00000000000000000000.log",
+			"partition's directory, or a data directory. Records of internal topics are decoded. Nothing is changed. docs/inspect.md lists what\n" +
+			"the lines of -o json hold.",
+		Args: cobra.MinimumNArgs(1),
+		Example: "  ottla log dump --records ottla-data/greetings-0/00000000000000000000.log\n" +
+			"  ottla log dump --records --topic greetings --partition 0 --from 1000 --to 1010 ottla-data",
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			options := inspect.Options{JSON: output == outputJSON, Records: records}
+			options.JSON, options.From, options.To = output == outputJSON, ids.Offset(from), ids.Offset(to)
 			return explainPath(inspect.Dump(vfs.OS(), paths, options, cmd.OutOrStdout()))
 		},
 	}
 	output.register(cmd)
-	cmd.Flags().BoolVar(&records, "records", false, "print every record, not only batches")
+	cmd.Flags().BoolVar(&options.Records, "records", false, "print every record, not only batches")
+	cmd.Flags().StringSliceVar(&options.Topics, "topic", nil, "print these topics only")
+	cmd.Flags().Int32SliceVar(&options.Partitions, "partition", nil, "print these partitions only")
+	cmd.Flags().Int64Var(&from, "from", 0, "print from this offset on")
+	cmd.Flags().Int64Var(&to, "to", 0, "print up to this offset, itself not included; 0 is no bound")
 	return cmd
 }
 
@@ -55,7 +83,7 @@ func newLogVerify() *cobra.Command {
 			lines := json.NewEncoder(cmd.OutOrStdout())
 			summary, err := inspect.Verify(vfs.OS(), paths, func(f inspect.Finding) {
 				if output == outputJSON {
-					lines.Encode(f) //nolint:errcheck // the summary below fails on the same writer
+					lines.Encode(jsonFinding{"finding", f}) //nolint:errcheck // the summary below fails on the same writer
 					return
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), f)
@@ -64,7 +92,7 @@ func newLogVerify() *cobra.Command {
 				return explainPath(err)
 			}
 			if output == outputJSON {
-				err = lines.Encode(summary)
+				err = lines.Encode(jsonSummary{"summary", summary})
 			} else {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d files, %d partitions, %d batches, %d records, %d bytes: %d findings\n",
 					summary.Files, summary.Partitions, summary.Batches, summary.Records, summary.Bytes, summary.Findings)
@@ -97,8 +125,8 @@ func newLogStat() *cobra.Command {
 			if output == outputJSON {
 				lines := json.NewEncoder(cmd.OutOrStdout())
 				return explainPath(inspect.Stat(vfs.OS(), paths, deep,
-					func(p inspect.PartitionStat) error { return lines.Encode(p) },
-					func(d inspect.DirectoryStat) error { return lines.Encode(d) }))
+					func(p inspect.PartitionStat) error { return lines.Encode(jsonPartition{"partition", p}) },
+					func(d inspect.DirectoryStat) error { return lines.Encode(jsonDirectory{"directory", d}) }))
 			}
 			return explainPath(printStat(cmd.OutOrStdout(), paths, deep))
 		},

@@ -19,23 +19,23 @@ import (
 
 // Adoption says what serving data directories that Kafka wrote would mean.
 type Adoption struct {
-	ClusterID string
-	NodeID    ids.BrokerID
+	ClusterID string       `json:"clusterId"`
+	NodeID    ids.BrokerID `json:"nodeId"`
 	// FromKafka tells that Kafka was the last to serve the directories. Otherwise they are new, or Ottla's already, and were not
 	// looked into.
-	FromKafka  bool
-	Topics     int // of the metadata, the internal ones too
-	Partitions int
-	Segments   int
-	LogBytes   int64
-	Strays     []string `json:",omitempty"` // partition directories that the metadata does not know: they are set aside
-	Empty      []string `json:",omitempty"` // partitions of the metadata without a directory: they begin empty
-	Futures    []string `json:",omitempty"` // copies that Kafka was making in another directory: they are left alone
+	FromKafka  bool     `json:"fromKafka"`
+	Topics     int      `json:"topics"` // of the metadata, the internal ones too
+	Partitions int      `json:"partitions"`
+	Segments   int      `json:"segments"`
+	LogBytes   int64    `json:"logBytes"`
+	Strays     []string `json:"strays,omitempty"`  // partition directories that the metadata does not know: they are set aside
+	Empty      []string `json:"empty,omitempty"`   // partitions of the metadata without a directory: they begin empty
+	Futures    []string `json:"futures,omitempty"` // copies that Kafka was making in another directory: they are left alone
 	// OnlyMetadata is the directory that was Kafka's metadata.log.dir and none of its log.dirs, if it had one.
-	OnlyMetadata string `json:",omitempty"`
-	ScramUsers   int    // whose credentials are kept, and mean nothing here
+	OnlyMetadata string `json:"onlyMetadata,omitempty"`
+	ScramUsers   int    `json:"scramUsers"` // whose credentials are kept, and mean nothing here
 	// UncleanStop tells that Kafka was killed: its logs are recovered, as Kafka would.
-	UncleanStop bool
+	UncleanStop bool `json:"uncleanStop"`
 }
 
 // Refusal says in one sentence why a directory cannot be adopted, and what to do.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -22,6 +23,12 @@ type Options struct {
 	JSON bool
 	// Records prints every record, not only batches. Records of Kafka's internal topics are decoded.
 	Records bool
+	// Topics are those whose partitions are printed; none means all. Partitions likewise.
+	Topics     []string
+	Partitions []int32
+	// From and To bound the offsets that are printed, of batches, records and index entries: from ≤ offset < to. To 0 is no bound. Where offsets are
+	// bounded, or Topics or Partitions chosen, files that are about no partition's records are left out.
+	From, To ids.Offset
 	// Limits bound the opening of compressed batches; the zero value is record.MaxOutputBytes a batch.
 	Limits record.Limits
 }
@@ -96,6 +103,9 @@ func (d *dumper) file(name string, named bool) error {
 		}
 		return nil
 	}
+	if !d.wantsFile(name, k) {
+		return nil
+	}
 	if !d.opts.JSON {
 		fmt.Fprintf(d.w, "Dumping %s\n", name)
 	}
@@ -110,6 +120,37 @@ func (d *dumper) file(name string, named bool) error {
 		return d.line(name, "error", object{{"error", err.Error()}})
 	}
 	return nil
+}
+
+// wants tells whether a partition was chosen.
+func (d *dumper) wants(tp ids.TopicPartition) bool {
+	return (len(d.opts.Topics) == 0 || slices.Contains(d.opts.Topics, tp.Topic)) &&
+		(len(d.opts.Partitions) == 0 || slices.Contains(d.opts.Partitions, tp.Partition))
+}
+
+// wantsFile tells whether a file may hold something that was chosen.
+func (d *dumper) wantsFile(name string, k kind) bool {
+	chosen := len(d.opts.Topics) > 0 || len(d.opts.Partitions) > 0
+	bounded := d.opts.From > 0 || d.opts.To > 0
+	tp, inPartition := partitionOf(path.Dir(name))
+	switch k {
+	case kindOffsets, kindManifest: // of many partitions
+		return !bounded
+	case kindLog, kindOffsetIndex, kindTimeIndex, kindTxnIndex:
+		if base, ok := baseOf(path.Base(name)); ok && d.opts.To > 0 && base >= d.opts.To {
+			return false
+		}
+	default:
+		if bounded {
+			return false
+		}
+	}
+	return !chosen || inPartition && d.wants(tp)
+}
+
+// overlaps tells whether some of the offsets from first to last are within the bounds.
+func (d *dumper) overlaps(first, last ids.Offset) bool {
+	return last >= d.opts.From && (d.opts.To <= 0 || first < d.opts.To)
 }
 
 // line prints one fact about a file.
@@ -159,6 +200,9 @@ func (d *dumper) log(name string, k kind) error {
 		if err != nil {
 			return fmt.Errorf("at position %d: %w", position, err)
 		}
+		if !d.overlaps(b.BaseOffset(), b.LastOffset()) {
+			continue
+		}
 		if err := d.line(name, "batch", batchObject(b, position)); err != nil {
 			return err
 		}
@@ -201,6 +245,9 @@ func (d *dumper) records(name, topic string, b record.Batch) error {
 	defer it.Close()
 	for it.Next() {
 		r := it.Record()
+		if !d.overlaps(r.Offset, r.Offset) {
+			continue
+		}
 		o := object{{"offset", r.Offset}, {"timestamp", r.TimestampMs}}
 		payload, err := decodePayload(topic, b.IsControl(), r)
 		switch {
@@ -234,17 +281,28 @@ func (d *dumper) small(name string, k kind) error {
 	switch k {
 	case kindOffsetIndex:
 		return eachEntry(data, 8, func(p []byte) error {
-			return d.line(name, "entry", object{{"offset", base + ids.Offset(binary.BigEndian.Uint32(p))}, {"position", binary.BigEndian.Uint32(p[4:])}})
+			offset := base + ids.Offset(binary.BigEndian.Uint32(p))
+			if !d.overlaps(offset, offset) {
+				return nil
+			}
+			return d.line(name, "entry", object{{"offset", offset}, {"position", binary.BigEndian.Uint32(p[4:])}})
 		})
 	case kindTimeIndex:
 		return eachEntry(data, 12, func(p []byte) error {
-			return d.line(name, "entry", object{{"timestamp", int64(binary.BigEndian.Uint64(p))}, {"offset", base + ids.Offset(binary.BigEndian.Uint32(p[8:]))}})
+			offset := base + ids.Offset(binary.BigEndian.Uint32(p[8:]))
+			if !d.overlaps(offset, offset) {
+				return nil
+			}
+			return d.line(name, "entry", object{{"timestamp", int64(binary.BigEndian.Uint64(p))}, {"offset", offset}})
 		})
 	case kindTxnIndex:
 		return eachEntry(data, producerstate.TxnIndexEntrySize, func(p []byte) error {
 			t, err := producerstate.ParseTxnIndexEntry(p)
 			if err != nil {
 				return err
+			}
+			if !d.overlaps(t.FirstOffset, t.LastOffset) {
+				return nil
 			}
 			return d.line(name, "abortedTransaction", object{{"producerId", t.ProducerID}, {"firstOffset", t.FirstOffset},
 				{"lastOffset", t.LastOffset}, {"lastStableOffset", t.LastStableOffset}})
@@ -262,6 +320,9 @@ func (d *dumper) small(name string, k kind) error {
 	case kindOffsets:
 		offsets, err := parseOffsets(data)
 		for _, o := range offsets {
+			if !d.wants(o.tp) {
+				continue
+			}
 			if err := d.line(name, "checkpoint", object{{"topic", o.tp.Topic}, {"partition", o.tp.Partition}, {"offset", o.offset}}); err != nil {
 				return err
 			}
@@ -273,14 +334,19 @@ func (d *dumper) small(name string, k kind) error {
 			return err
 		}
 		return d.line(name, "partition", object{{"topicId", id.String()}})
+	case kindManifest:
+		return d.manifest(name, data)
 	case kindMeta:
 		properties, err := parseProperties(data)
 		for _, p := range properties {
-			if err := d.line(name, "property", object{{p.key, p.value}}); err != nil {
+			if err := d.line(name, "property", object{{"name", p.key}, {"value", p.value}}); err != nil {
 				return err
 			}
 		}
 		return err
+	}
+	if d.opts.JSON && json.Valid(data) {
+		return d.line(name, "content", object{{"content", json.RawMessage(data)}})
 	}
 	return d.line(name, "content", object{{"content", string(data)}})
 }

@@ -29,7 +29,8 @@ const (
 	kindPartitionMetadata
 	kindOffsets // a checkpoint of offsets of many partitions
 	kindMeta
-	kindJSON // quorum-state, .kafka_cleanshutdown
+	kindJSON     // quorum-state, .kafka_cleanshutdown
+	kindManifest // Ottla's own
 )
 
 // transitional are the suffixes of segment files that are being replaced or deleted.
@@ -42,10 +43,12 @@ func kindOf(name string) kind {
 		return kindEpochs
 	case "partition.metadata":
 		return kindPartitionMetadata
-	case "recovery-point-offset-checkpoint", "log-start-offset-checkpoint", "replication-offset-checkpoint", "cleaner-offset-checkpoint":
+	case "recovery-point-offset-checkpoint", "log-start-offset-checkpoint", "replication-offset-checkpoint", "cleaner-offset-checkpoint", "ottla.failed-sync":
 		return kindOffsets
 	case "meta.properties":
 		return kindMeta
+	case "ottla.manifest":
+		return kindManifest
 	case "quorum-state", ".kafka_cleanshutdown":
 		return kindJSON
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
 )
@@ -124,6 +125,9 @@ func (p *partition) load(first ids.Offset) error {
 // loadCheckpoints asks the data directory how far the partition was flushed and cleaned. Damage in these files is reported
 // by whoever verifies the data directory.
 func (p *partition) loadCheckpoints() error {
+	if path.Base(p.dir) != p.tp.String() {
+		return nil // they are about the partition that is served under this name
+	}
 	for file, use := range map[string]func(ids.Offset){
 		"recovery-point-offset-checkpoint": func(o ids.Offset) { p.epochsDurable = o },
 		"log-start-offset-checkpoint":      func(o ids.Offset) { p.logStart = o },
@@ -307,6 +311,7 @@ func (v *verifier) metadataSnapshot(name string) error {
 	defer s.close()
 	v.sum.Files++
 	v.sum.Bytes += s.size
+	id, named := machine.ParseSnapshotName(path.Base(name))
 	next, first, last, footerAt := ids.Offset(-1), record.ControlType(-1), record.ControlType(-1), int64(0)
 	for n := 0; ; n++ {
 		b, position, err := s.next()
@@ -325,6 +330,9 @@ func (v *verifier) metadataSnapshot(name string) error {
 			v.find(name, CheckOffsets, position, b.BaseOffset(), "the batch begins at offset %d, but offset %d was to follow", b.BaseOffset(), max(next, 0))
 		}
 		next = b.NextOffset()
+		if named && b.LeaderEpoch() != id.Epoch {
+			v.find(name, CheckEpochs, position, b.BaseOffset(), "the batch has leader epoch %d, the file's name says %d", b.LeaderEpoch(), id.Epoch)
+		}
 		v.checkRecords(name, position, metadataTopic, b)
 		if kind := controlOf(b); n == 0 {
 			first, last = kind, kind

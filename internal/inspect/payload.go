@@ -70,7 +70,11 @@ func printable(p []byte) bool {
 // messageValue shows a wire struct with its type and Kafka's field names.
 func messageValue(m any) object {
 	v := reflect.ValueOf(m).Elem()
-	return append(object{{"type", v.Type().Name()}}, structValue(v)...)
+	name := v.Type().Name()
+	if name == "OffsetCommitRecordKey" { // a name that wire had to change
+		name = "OffsetCommitKey"
+	}
+	return append(object{{"type", name}}, structValue(v)...)
 }
 
 func structValue(v reflect.Value) object {
@@ -157,7 +161,7 @@ func decodeCoordinator(topic string, r *record.Record) (object, error) {
 	if err := decodeWhole(key, r.Key[2:], 0); err != nil {
 		return nil, fmt.Errorf("key of type %d: %w", number, err)
 	}
-	out := object{{"key", messageValue(key)}}
+	out := object{{"keyType", number}, {"key", messageValue(key)}}
 	if r.Value == nil {
 		return append(out, field{"payload", nil}), nil
 	}

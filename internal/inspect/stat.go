@@ -20,52 +20,56 @@ import (
 
 // PartitionStat is what one partition's directory holds. Numbers that nothing on disk tells are -1.
 type PartitionStat struct {
-	Path      string
-	Topic     string
-	Partition int32
+	Path      string `json:"path"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
 	// State is "" for a partition that is served, else "delete", "future" or "stray", as the directory's name says.
-	State   string `json:",omitempty"`
-	TopicID string
+	State   string `json:"state,omitempty"`
+	TopicID string `json:"topicId"`
 
-	Segments     int
-	LogBytes     int64
-	IndexBytes   int64 // .index, .timeindex and .txnindex, with what is preallocated
-	OtherBytes   int64 // snapshots and checkpoints
-	PendingBytes int64 // files that are being deleted, cleaned or swapped
+	Segments     int   `json:"segments"`
+	LogBytes     int64 `json:"logBytes"`
+	IndexBytes   int64 `json:"indexBytes"`   // .index, .timeindex and .txnindex, with what is preallocated
+	OtherBytes   int64 `json:"otherBytes"`   // snapshots and checkpoints
+	PendingBytes int64 `json:"pendingBytes"` // files that are being deleted, cleaned or swapped
 
-	LogStart       ids.Offset // log-start-offset-checkpoint, else where the first segment begins
-	LogEnd         ids.Offset // behind the last whole batch
-	HighWatermark  ids.Offset
-	RecoveryPoint  ids.Offset
-	UnsyncedBytes  int64 // from the recovery point's segment on: what a start after a crash scans
-	FirstTimestamp int64 // of the first batch, milliseconds
-	LastTimestamp  int64 // the largest: exact with deep, else of the last segment
+	LogStart       ids.Offset `json:"logStart"` // log-start-offset-checkpoint, else where the first segment begins
+	LogEnd         ids.Offset `json:"logEnd"`   // behind the last whole batch
+	HighWatermark  ids.Offset `json:"highWatermark"`
+	RecoveryPoint  ids.Offset `json:"recoveryPoint"`
+	UnsyncedBytes  int64      `json:"unsyncedBytes"`  // from the recovery point's segment on: what a start after a crash scans
+	FirstTimestamp int64      `json:"firstTimestamp"` // of the first batch, milliseconds
+	LastTimestamp  int64      `json:"lastTimestamp"`  // the largest: exact with deep, else of the last segment
 
-	FirstEpoch, LastEpoch ids.LeaderEpoch
+	FirstEpoch ids.LeaderEpoch `json:"firstEpoch"`
+	LastEpoch  ids.LeaderEpoch `json:"lastEpoch"`
 
-	FirstDirty ids.Offset // cleaner-offset-checkpoint
-	DirtyRatio float64    // bytes that the cleaner has not seen, among those it may see: all but the last segment
+	FirstDirty ids.Offset `json:"firstDirty"` // cleaner-offset-checkpoint
+	DirtyRatio float64    `json:"dirtyRatio"` // bytes that the cleaner has not seen, among those it may see: all but the last segment
 
-	Producers, OpenTransactions int // of the newest producer snapshot
+	Producers        int `json:"producers"` // of the newest producer snapshot
+	OpenTransactions int `json:"openTransactions"`
 
-	Batches, Records int64            // only with deep
-	Codecs           map[string]int64 `json:",omitempty"` // batches of each codec, only with deep
+	Batches int64            `json:"batches"` // only with deep
+	Records int64            `json:"records"`
+	Codecs  map[string]int64 `json:"codecs,omitempty"` // batches of each codec, only with deep
 	// Damage says why counting ended before the end of the log.
-	Damage string `json:",omitempty"`
+	Damage string `json:"damage,omitempty"`
 }
 
 // DirectoryStat sums up one data directory.
 type DirectoryStat struct {
-	Path              string
-	ClusterID, NodeID string
-	Clean             bool // the last stop was a clean one
-	Partitions        int
-	Segments          int
-	LogBytes          int64
-	IndexBytes        int64
-	OtherBytes        int64
-	PendingBytes      int64
-	UnsyncedBytes     int64
+	Path          string `json:"path"`
+	ClusterID     string `json:"clusterId"`
+	NodeID        string `json:"nodeId"`
+	Clean         bool   `json:"clean"` // the last stop was a clean one
+	Partitions    int    `json:"partitions"`
+	Segments      int    `json:"segments"`
+	LogBytes      int64  `json:"logBytes"`
+	IndexBytes    int64  `json:"indexBytes"`
+	OtherBytes    int64  `json:"otherBytes"`
+	PendingBytes  int64  `json:"pendingBytes"`
+	UnsyncedBytes int64  `json:"unsyncedBytes"`
 }
 
 // Stat measures data directories and partition directories: partitions come sorted by topic and number, then their directory's

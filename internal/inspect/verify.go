@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -36,11 +38,12 @@ const (
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Path     string
-	Check    Check
-	Position int64      // byte position in the file, -1 where it means nothing
-	Offset   ids.Offset // of the record or batch concerned, -1 where it means nothing
-	Message  string
+	Path     string     `json:"path"`
+	Check    Check      `json:"check"`
+	Position int64      `json:"position"` // byte position in the file, -1 where it means nothing
+	Offset   ids.Offset `json:"offset"`   // of the record or batch concerned, -1 where it means nothing
+	Message  string     `json:"message"`
+	Advice   string     `json:"advice"` // what to do
 }
 
 // String is one line for an operator.
@@ -53,13 +56,18 @@ func (f Finding) String() string {
 	if f.Offset >= 0 {
 		fmt.Fprintf(&b, " offset %d", f.Offset)
 	}
-	fmt.Fprintf(&b, ": %s: %s", f.Check, f.Message)
+	fmt.Fprintf(&b, ": %s: %s. To do: %s", f.Check, f.Message, f.Advice)
 	return b.String()
 }
 
 // Summary counts what Verify saw.
 type Summary struct {
-	Files, Partitions, Batches, Records, Bytes, Findings int64
+	Files      int64 `json:"files"`
+	Partitions int64 `json:"partitions"`
+	Batches    int64 `json:"batches"`
+	Records    int64 `json:"records"`
+	Bytes      int64 `json:"bytes"`
+	Findings   int64 `json:"findings"`
 }
 
 // Verify checks files, partition directories and data directories, and reports each corruption as it finds it. The error
@@ -68,16 +76,15 @@ type Summary struct {
 // Checked are: framing, checksums and records of every batch (compressed ones are opened, up to
 // record.MaxOutputBytes); offsets without overlaps and holes, epochs that never fall, across segments; agreement of index,
 // time index, aborted-transaction index, producer snapshots and leader-epoch-checkpoint with the log; checkpoints that
-// point beyond a log; the layout of small files and of records in internal topics.
+// point beyond a log; the layout of small files and of records in internal topics. With a data directory that holds the metadata log, ids of topics,
+// of the node and of its directories are held against it.
 //
-// What it cannot judge, and takes for good: holes in a compacted log (its topic is known to be, its partition is in
-// cleaner-offset-checkpoint, or some batch has lost records); epochs after the last entry of leader-epoch-checkpoint
-// and above the recovery point, because that file is written later; a checkpoint that is lower than it was; the fields
-// that have no second copy: values of meta.properties and partition.metadata that are still well-formed. Files in
+// What it cannot judge, and takes for good, docs/inspect.md lists: what no second copy tells, holes in a compacted log (its topic is known to be, its
+// partition is in cleaner-offset-checkpoint, or some batch has lost records), epochs above the recovery point, because their file is written later. Files in
 // transition (.deleted, .cleaned, .swap) and directories that are being deleted are skipped. A time index entry may name any
 // offset of its batch: Kafka's versions differ in which, and readers start at the batch in any case.
 func Verify(fsys vfs.FS, paths []string, report func(Finding)) (Summary, error) {
-	v := &verifier{fsys: fsys, report: report}
+	v := &verifier{fsys: fsys, report: report, image: catalogue(fsys, paths)}
 	for _, p := range paths {
 		entry, err := fsys.Stat(p)
 		if err != nil {
@@ -99,6 +106,7 @@ type verifier struct {
 	fsys   vfs.FS
 	report func(Finding)
 	sum    Summary
+	image  *metadata.Image // what the metadata log says, nil where none is among the paths
 }
 
 func (v *verifier) find(name string, c Check, position int64, offset ids.Offset, format string, args ...any) {
@@ -107,6 +115,7 @@ func (v *verifier) find(name string, c Check, position int64, offset ids.Offset,
 
 func (v *verifier) emit(f Finding) {
 	v.sum.Findings++
+	f.Advice = f.advise()
 	v.report(f)
 }
 
@@ -157,7 +166,7 @@ func (v *verifier) directory(dir string, depth int) error {
 			if err := v.metadataSnapshot(name); err != nil {
 				return err
 			}
-		case k == kindPartitionMetadata || k == kindMeta || k == kindJSON:
+		case k == kindPartitionMetadata || k == kindMeta || k == kindJSON || k == kindManifest:
 			if err := v.small(name); err != nil {
 				return err
 			}
@@ -217,6 +226,7 @@ func transition(name string) bool {
 
 // offsetCheckpoints holds a data directory's checkpoints against where its logs end.
 func (v *verifier) offsetCheckpoints(dir string, entries []vfs.Entry, ends map[ids.TopicPartition]ids.Offset) error {
+	clean := slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == ".kafka_cleanshutdown" })
 	for _, e := range entries {
 		if e.IsDir || kindOf(e.Name) != kindOffsets {
 			continue
@@ -233,7 +243,11 @@ func (v *verifier) offsetCheckpoints(dir string, entries []vfs.Entry, ends map[i
 			continue
 		}
 		for _, o := range offsets {
-			if end, ok := ends[o.tp]; ok && o.offset > end {
+			end, ok := ends[o.tp]
+			if ok && clean && e.Name == "recovery-point-offset-checkpoint" && o.offset < end {
+				v.find(name, CheckPoints, -1, o.offset, "%s is said to be flushed up to offset %d, but was stopped cleanly, and its log ends at %d", o.tp, o.offset, end)
+			}
+			if ok && o.offset > end {
 				v.find(name, CheckPoints, -1, o.offset, "%s is said to reach offset %d, but its log ends at %d", o.tp, o.offset, end)
 			}
 		}
@@ -251,13 +265,15 @@ func (v *verifier) small(name string) error {
 	v.sum.Bytes += int64(len(data))
 	switch kindOf(path.Base(name)) {
 	case kindPartitionMetadata:
-		_, err = parsePartitionMetadata(data)
+		err = v.checkTopicID(path.Dir(name), data)
 	case kindMeta:
-		err = checkMeta(data)
-	case kindJSON:
-		if !json.Valid(data) {
-			err = errors.New("is not JSON")
+		if err = checkMeta(data); err == nil {
+			err = v.checkRegistered(path.Dir(name), data)
 		}
+	case kindManifest:
+		_, err = parseManifest(data)
+	case kindJSON:
+		err = checkJSON(path.Base(name), data)
 	case kindEpochs:
 		if _, err := parseEpochs(data); err != nil {
 			v.find(name, CheckEpochs, -1, -1, "%v", err)
@@ -275,6 +291,31 @@ func (v *verifier) small(name string) error {
 		v.find(name, CheckMeta, -1, -1, "%v", err)
 	}
 	return nil
+}
+
+// checkJSON wants what Kafka writes, and nothing else.
+func checkJSON(name string, data []byte) error {
+	var into any = new(struct {
+		Version     *int   `json:"version"`
+		BrokerEpoch *int64 `json:"brokerEpoch"`
+	})
+	if name == "quorum-state" {
+		into = new(struct {
+			ClusterID        *string `json:"clusterId"`
+			LeaderID         *int    `json:"leaderId"`
+			LeaderEpoch      *int    `json:"leaderEpoch"`
+			VotedID          *int    `json:"votedId"`
+			VotedDirectoryID *string `json:"votedDirectoryId"`
+			AppliedOffset    *int64  `json:"appliedOffset"`
+			CurrentVoters    []struct {
+				VoterID *int `json:"voterId"`
+			} `json:"currentVoters"`
+			DataVersion *int `json:"data_version"`
+		})
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // checkMeta wants the four properties that tell whose directory it is.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/inspect"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -46,7 +45,6 @@ type (
 func newLogDump() *cobra.Command {
 	var output outputFormat
 	var options inspect.Options
-	var from, to int64
 	cmd := &cobra.Command{
 		Use:   "dump PATH...",
 		Short: "Print segments, indexes, checkpoints and snapshots",
@@ -57,7 +55,7 @@ func newLogDump() *cobra.Command {
 		Example: "  ottla log dump --records ottla-data/greetings-0/00000000000000000000.log\n" +
 			"  ottla log dump --records --topic greetings --partition 0 --from 1000 --to 1010 ottla-data",
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			options.JSON, options.From, options.To = output == outputJSON, ids.Offset(from), ids.Offset(to)
+			options.JSON = output == outputJSON
 			return explainPath(inspect.Dump(vfs.OS(), paths, options, cmd.OutOrStdout()))
 		},
 	}
@@ -65,8 +63,8 @@ func newLogDump() *cobra.Command {
 	cmd.Flags().BoolVar(&options.Records, "records", false, "print every record, not only batches")
 	cmd.Flags().StringSliceVar(&options.Topics, "topic", nil, "print these topics only")
 	cmd.Flags().Int32SliceVar(&options.Partitions, "partition", nil, "print these partitions only")
-	cmd.Flags().Int64Var(&from, "from", 0, "print from this offset on")
-	cmd.Flags().Int64Var(&to, "to", 0, "print up to this offset, itself not included; 0 is no bound")
+	cmd.Flags().Int64Var(&options.From, "from", 0, "print from this offset on")
+	cmd.Flags().Int64Var(&options.To, "to", 0, "print up to this offset, itself not included; 0 is no bound")
 	return cmd
 }
 

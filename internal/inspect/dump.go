@@ -28,7 +28,7 @@ type Options struct {
 	Partitions []int32
 	// From and To bound the offsets that are printed, of batches, records and index entries: from ≤ offset < to. To 0 is no bound. Where offsets are
 	// bounded, or Topics or Partitions chosen, files that are about no partition's records are left out.
-	From, To ids.Offset
+	From, To int64
 	// Limits bound the opening of compressed batches; the zero value is record.MaxOutputBytes a batch.
 	Limits record.Limits
 }
@@ -137,7 +137,7 @@ func (d *dumper) wantsFile(name string, k kind) bool {
 	case kindOffsets, kindManifest: // of many partitions
 		return !bounded
 	case kindLog, kindOffsetIndex, kindTimeIndex, kindTxnIndex:
-		if base, ok := baseOf(path.Base(name)); ok && d.opts.To > 0 && base >= d.opts.To {
+		if base, ok := baseOf(path.Base(name)); ok && d.opts.To > 0 && int64(base) >= d.opts.To {
 			return false
 		}
 	default:
@@ -150,7 +150,7 @@ func (d *dumper) wantsFile(name string, k kind) bool {
 
 // overlaps tells whether some of the offsets from first to last are within the bounds.
 func (d *dumper) overlaps(first, last ids.Offset) bool {
-	return last >= d.opts.From && (d.opts.To <= 0 || first < d.opts.To)
+	return int64(last) >= d.opts.From && (d.opts.To <= 0 || int64(first) < d.opts.To)
 }
 
 // line prints one fact about a file.

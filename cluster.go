@@ -66,6 +66,7 @@ func (c *cluster) follow(image *metadata.Image) {
 			c.logger.Error("logs of deleted topics could not be removed: they take space until the next start", "topics", len(deleted), "error", err)
 		}
 	}
+	c.openFound(image, delta.Created)
 	for _, topic := range delta.Created {
 		c.assign(image, topic, nil)
 	}

@@ -34,6 +34,13 @@ type cleanRecord struct {
 	Producer   ids.ProducerID
 }
 
+// sentBatch is the last record of an idempotent batch.
+type sentBatch struct {
+	id       ids.ProducerID
+	last     ids.Offset
+	sequence int32
+}
+
 // compactionModel appends to a log that is compacted in the background of simulated time, and knows what must be left of it.
 type compactionModel struct {
 	t      *testing.T
@@ -52,10 +59,29 @@ type compactionModel struct {
 	came      map[ids.Offset]int64 // when, by the clock
 	open      map[ids.ProducerID][]ids.Offset
 	sequences map[ids.ProducerID]int32
+	sent      []sentBatch
 	// rounds are the compactions that were reported, and when.
 	rounds []storage.Compaction
 	times  []int64
 	failed error
+}
+
+func newCompactionModel(t *testing.T, seed uint64) *compactionModel {
+	random := rand.New(rand.NewPCG(seed, 77))
+	env := run.NewSim(seed)
+	m := &compactionModel{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), env: env, appended: make(map[ids.Offset]cleanRecord),
+		aborted: make(map[ids.Offset]bool), came: make(map[ids.Offset]int64), open: make(map[ids.ProducerID][]ids.Offset), sequences: make(map[ids.ProducerID]int32)}
+	m.cfg = storage.LogConfig{SegmentBytes: 1000 + random.IntN(3000), IndexIntervalBytes: 100, Compact: true, DeleteRetentionMs: 5_000,
+		FileDeleteDelayMs: int64(random.IntN(2)) * 100, RetentionMs: -1, RetentionBytes: -1}
+	m.config = storage.Config{FS: m.fs, Env: env, Dirs: []string{"data"}, NodeID: 1, ClusterID: "AAAAAAAAAAAAAAAAAAAAAA", CheckpointBytes: 1, CheckpointMs: 10,
+		Cleaner: storage.CleanerConfig{BackoffMs: 100, DedupeBufferBytes: []int64{24 * 6, 24 * 40, 1 << 20}[random.IntN(3)]},
+		Events: storage.Events{
+			Compacted:   func(c storage.Compaction) { m.rounds, m.times = append(m.rounds, c), append(m.times, m.nowMs()) },
+			Uncleanable: func(_ ids.TopicPartition, err error) { m.failed = err },
+			Corrupt:     func(err *storage.CorruptError) { m.failed = err },
+			Problem:     func(what string, err error) { m.failed = fmt.Errorf("%s: %w", what, err) },
+		}}
+	return m
 }
 
 func (m *compactionModel) fatalf(format string, args ...any) {
@@ -116,12 +142,10 @@ func (m *compactionModel) append() {
 	if err != nil {
 		m.fatalf("%v", err)
 	}
-	a, err := m.log.Append(batch, m.epoch, m.nowMs())
-	if err != nil {
-		m.fatalf("append: %v", err)
-	}
+	// It may be on the disk before Append returns.
+	base := m.log.LogEnd()
 	for i, c := range records {
-		c.Offset = a.BaseOffset + ids.Offset(i)
+		c.Offset = base + ids.Offset(i)
 		if batch.TimestampType() == record.LogAppendTime {
 			c.Timestamp = batch.MaxTimestamp()
 		}
@@ -130,20 +154,26 @@ func (m *compactionModel) append() {
 			m.open[id] = append(m.open[id], c.Offset)
 		}
 	}
-	m.sequences[id] += int32(len(records))
+	if id != ids.NoProducerID {
+		m.sequences[id] += int32(len(records))
+		m.sent = append(m.sent, sentBatch{id, base + ids.Offset(len(records)) - 1, m.sequences[id] - 1})
+	}
+	if _, err := m.log.Append(batch, m.epoch, m.nowMs()); err != nil {
+		m.fatalf("append: %v", err)
+	}
 }
 
 // end writes the marker of an open transaction.
 func (m *compactionModel) end(id ids.ProducerID) {
 	kind := record.ControlType(m.random.IntN(2))
 	marker := record.EndTransactionMarker(id, 0, record.EndTransaction{Type: kind, CoordinatorEpoch: 1}, m.nowMs())
-	if _, err := m.log.Append(marker, m.epoch, m.nowMs()); err != nil {
-		m.fatalf("append a marker: %v", err)
-	}
 	for _, o := range m.open[id] {
 		m.aborted[o] = kind == record.ControlAbort
 	}
 	delete(m.open, id)
+	if _, err := m.log.Append(marker, m.epoch, m.nowMs()); err != nil {
+		m.fatalf("append a marker: %v", err)
+	}
 }
 
 // settle lets everything become durable, and the compactions that are due run.
@@ -365,23 +395,9 @@ func (m *compactionModel) checkTimes(batches []record.Batch, when string) {
 func TestCompactionModel(t *testing.T) {
 	for n := range *compactionSeeds {
 		seed := uint64(n) + 1
-		random := rand.New(rand.NewPCG(seed, 77))
-		env := run.NewSim(seed)
-		m := &compactionModel{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), env: env, appended: make(map[ids.Offset]cleanRecord),
-			aborted: make(map[ids.Offset]bool), came: make(map[ids.Offset]int64), open: make(map[ids.ProducerID][]ids.Offset), sequences: make(map[ids.ProducerID]int32)}
-		m.cfg = storage.LogConfig{SegmentBytes: 1000 + random.IntN(3000), IndexIntervalBytes: 100, Compact: true, DeleteRetentionMs: 5_000,
-			FileDeleteDelayMs: int64(random.IntN(2)) * 100, RetentionMs: -1, RetentionBytes: -1}
-		m.config = storage.Config{FS: m.fs, Env: env, Dirs: []string{"data"}, NodeID: 1, ClusterID: "AAAAAAAAAAAAAAAAAAAAAA", CheckpointBytes: 1, CheckpointMs: 10,
-			Cleaner: storage.CleanerConfig{BackoffMs: 100, DedupeBufferBytes: []int64{24 * 6, 24 * 40, 1 << 20}[random.IntN(3)]},
-			Events: storage.Events{
-				Compacted: func(c storage.Compaction) {
-					m.rounds, m.times = append(m.rounds, c), append(m.times, m.nowMs())
-				},
-				Uncleanable: func(_ ids.TopicPartition, err error) { m.failed = err },
-				Corrupt:     func(err *storage.CorruptError) { m.failed = err },
-				Problem:     func(what string, err error) { m.failed = fmt.Errorf("%s: %w", what, err) },
-			}}
-		env.Run(func() {
+		m := newCompactionModel(t, seed)
+		random := m.random
+		m.env.Run(func() {
 			m.openStore()
 			for range 8 {
 				for range random.IntN(60) {

@@ -25,7 +25,7 @@ func (r *recovery) scan(segments []*segment) error {
 	next := segments[first].base
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
-		if i > first && s.base != next && (s.base < next || !r.gaps) {
+		if i > first && s.base != next && !(s.base > next && r.compactedTo(s.base)) {
 			// The segment before lost its end, or an earlier recovery cut it and crashed before it had removed this one.
 			if next < r.bound {
 				return &CorruptError{l.tp, s.path(logSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
@@ -156,6 +156,14 @@ func (r *recovery) follows(b record.Batch, s *segment, next ids.Offset) bool {
 		return false // the recovery point was a batch's end once
 	}
 	return base == next || next < r.point || r.gaps
+}
+
+// compactedTo tells that compaction may have removed what lay before a segment that begins at base. It never comes beyond the recovery point, and segments are made
+// at the log's end: a hole before one above that is what a crash lost.
+func (r *recovery) compactedTo(base ids.Offset) bool {
+	d := r.log.dir
+	dirty, _ := d.firstDirty(r.log.tp)
+	return r.gaps && (base <= r.point || base <= dirty || d.cleanedLost)
 }
 
 // validAfter tells whether the damaged batch at position is followed by a whole one, as far as its length can be believed.

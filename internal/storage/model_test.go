@@ -391,7 +391,7 @@ func (m *model) retain() {
 	for i, s := range m.segments {
 		active := i+1 == len(m.segments)
 		old := m.cfg.RetentionMs >= 0 && now-s.newest > m.cfg.RetentionMs
-		big := m.cfg.RetentionBytes >= 0 && excess >= s.bytes && !active
+		big := m.cfg.RetentionBytes >= 0 && excess >= s.bytes
 		if s.bytes == 0 && active || !old && !big {
 			break
 		}
@@ -451,6 +451,9 @@ func TestModel(t *testing.T) {
 		m := &model{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), ts: 1_000_000}
 		m.cfg = storage.LogConfig{SegmentBytes: 300 + random.IntN(8000), IndexIntervalBytes: 1 + random.IntN(1500), Delete: true,
 			RetentionMs: -1, RetentionBytes: int64(5000 + random.IntN(30_000)), SegmentMs: int64(1000 + random.IntN(100_000))}
+		if random.IntN(10) == 0 {
+			m.cfg.RetentionBytes = 0
+		}
 		if random.IntN(3) == 0 {
 			m.cfg.RetentionMs, m.cfg.RetentionBytes = int64(1000+random.IntN(4000)), -1
 		}

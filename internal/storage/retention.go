@@ -95,8 +95,8 @@ func (l *Log) expired(segments []*segment, nowMs int64) (int, error) {
 		}
 		// Records without a timestamp have no age. Those from the future are not old yet.
 		old := l.cfg.RetentionMs >= 0 && largest >= 0 && nowMs-largest > l.cfg.RetentionMs
-		// By size the active segment stays: what remains must be at least retention.bytes.
-		big := l.cfg.RetentionBytes >= 0 && excess-size >= 0 && !last
+		// What remains is at least retention.bytes: so the active segment goes by size only where they are 0.
+		big := l.cfg.RetentionBytes >= 0 && excess-size >= 0
 		if !old && !big {
 			break
 		}

@@ -16,7 +16,7 @@ done_for() { [ "$(cat "$cache/.$1" 2>/dev/null)" = "$(stamp "$@")" ]; }
 mark() { stamp "$@" >"$cache/.$1"; }
 
 # Debian: kcat, librdkafka with its load generator's source, the tools of the power cut.
-debian="kcat librdkafka-dev gcc libc6-dev e2fsprogs mount python3-venv unzip"
+debian="kcat librdkafka-dev gcc g++ make libc6-dev e2fsprogs mount python3-venv unzip"
 missing=$(for p in $debian; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || echo "$p"; done)
 if [ -n "$missing" ]; then
   apt-get update -qq
@@ -55,4 +55,15 @@ if ! done_for java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"; t
   rm -rf "$cache/java"; mkdir -p "$cache/java"
   javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/clients/java/*.java
   mark java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"
+fi
+
+# librdkafka's own tests: the source comes with the Rust crate that wraps it.
+if ! done_for librdkafka-tests "$(cat "$here/upstream/Cargo.toml")" "$(gcc --version | head -1)"; then
+  rm -rf "$cache/librdkafka"; mkdir -p "$cache/librdkafka/crate/src"
+  cp "$here/upstream/Cargo.toml" "$cache/librdkafka/crate/"; : >"$cache/librdkafka/crate/src/lib.rs"
+  (cd "$cache/librdkafka/crate" && cargo vendor -q vendor >/dev/null)
+  mv "$cache/librdkafka/crate/vendor/rdkafka-sys/librdkafka" "$cache/librdkafka/source"; rm -rf "$cache/librdkafka/crate"
+  (cd "$cache/librdkafka/source" && ./configure --disable-ssl --disable-gssapi --disable-curl --disable-zstd --disable-lz4-ext \
+    && make -j2 libs && make -j2 -C tests CFLAGS="-O0 -w -I../src" build) >"$cache/librdkafka/log" 2>&1 || { tail -50 "$cache/librdkafka/log" >&2; exit 1; }
+  mark librdkafka-tests "$(cat "$here/upstream/Cargo.toml")" "$(gcc --version | head -1)"
 fi

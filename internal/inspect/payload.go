@@ -142,11 +142,20 @@ func decodePayload(topic string, control bool, r *record.Record) (object, error)
 		if err != nil {
 			return nil, err
 		}
-		return object{{"payload", messageValue(m)}}, nil
+		return object{{"version", frameVersion(r.Value)}, {"payload", messageValue(m)}}, nil
 	case "__consumer_offsets", "__transaction_state", "__share_group_state":
 		return decodeCoordinator(topic, r)
 	}
 	return nil, nil
+}
+
+// frameVersion is the version of a metadata record that was decoded: its frame is frame version, type and version in uvarints.
+func frameVersion(p []byte) (version uint64) {
+	for range 3 {
+		n, size := binary.Uvarint(p)
+		version, p = n, p[size:]
+	}
+	return version
 }
 
 func decodeCoordinator(topic string, r *record.Record) (object, error) {

@@ -37,7 +37,7 @@ func kafka(dir string) broker.Config {
 
 func ottla(dir string) broker.Config {
 	all := dirs(dir)
-	return broker.Config{Kind: broker.Ottla, Dir: dir, Settings: map[string]string{"log.dirs": all[0] + "," + all[1], "metadata.log.dir": all[2]}}
+	return broker.Config{Kind: broker.Ottla, Dir: dir, Settings: map[string]string{"log.dirs": all[0] + "," + all[1], "metadata.log.dir": all[2], "log.cleaner.backoff.ms": "100"}}
 }
 
 // TestTakeOverAndBack: topics of every kind, written by Kafka into three directories and killed, are served whole by Ottla; what Ottla adds is
@@ -60,7 +60,8 @@ func TestTakeOverAndBack(t *testing.T) {
 	b = start(t, ottla(dir))
 	compare(t, "Ottla after Kafka's kill -9", want, look(t, ctx, b.Addr()))
 	keepsBytes(t, before, segments(t, dir))
-	add(t, ctx, b.Addr(), "by-ottla")
+	add(t, ctx, b.Addr(), "by-ottla", "plain")
+	compact(t, ctx, b.Addr())
 	want = look(t, ctx, b.Addr())
 	stop(t, b)
 	verify(t, ctx, dir)
@@ -70,7 +71,7 @@ func TestTakeOverAndBack(t *testing.T) {
 	if offsets := committed(t, ctx, b.Addr()); offsets["simple"] != 7 || offsets["classic"] != 50 {
 		t.Errorf("committed offsets after both: %v", offsets)
 	}
-	add(t, ctx, b.Addr(), "by-kafka-again")
+	add(t, ctx, b.Addr(), "by-kafka-again", "plain")
 	want = look(t, ctx, b.Addr())
 	stop(t, b)
 	verify(t, ctx, dir)
@@ -78,6 +79,9 @@ func TestTakeOverAndBack(t *testing.T) {
 	b = start(t, ottla(dir))
 	compare(t, "Ottla after Kafka's clean stop", want, look(t, ctx, b.Addr()))
 	stop(t, b)
+	if records := dumpsAgree(t, ctx, dir); records["plain"] != 1_700 || records["transactional"] < 92 || records["compacted"] == 0 {
+		t.Errorf("dumped: %v", records)
+	}
 }
 
 // awaitStart waits until Kafka has stored the start that DeleteRecords moved: until then it forgets it in a crash.
@@ -218,16 +222,20 @@ func transactions(t *testing.T, ctx context.Context, addr string) {
 	}
 }
 
-// add makes one topic more, and records in it and in an old one.
-func add(t *testing.T, ctx context.Context, addr, name string) {
+// add makes one topic more, and records in it and in an old one, in its first two partitions, of which t has one.
+func add(t *testing.T, ctx context.Context, addr, name, old string) {
 	t.Helper()
 	c := client(t, addr)
 	if _, err := kadm.NewClient(c).CreateTopic(ctx, 2, 1, map[string]*string{"retention.ms": kadm.StringPtr("777777777")}, name); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 100 {
-		for _, topic := range []string{name, "plain"} {
-			c.Produce(ctx, &kgo.Record{Topic: topic, Partition: int32(n % 2), Value: fmt.Append(nil, name, n)}, func(_ *kgo.Record, err error) {
+		for _, topic := range []string{name, old} {
+			partition := int32(n % 2)
+			if topic == "t" {
+				partition = 0
+			}
+			c.Produce(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: fmt.Append(nil, name, n)}, func(_ *kgo.Record, err error) {
 				if err != nil {
 					t.Error(err)
 				}
@@ -236,6 +244,41 @@ func add(t *testing.T, ctx context.Context, addr, name string) {
 	}
 	if err := c.Flush(ctx); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// compact waits until all of the compacted topic but its last segment is compacted.
+func compact(t *testing.T, ctx context.Context, addr string) {
+	t.Helper()
+	c := client(t, addr)
+	for range 2 {
+		for n := range 100 {
+			c.Produce(ctx, &kgo.Record{Topic: "compacted", Key: fmt.Append(nil, n%10), Value: fmt.Append(nil, "by Ottla", n)}, nil)
+		}
+		c.Produce(ctx, &kgo.Record{Topic: "compacted", Key: []byte("0")}, nil) // a tombstone
+		if err := c.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		select { // so that the segment becomes old enough to roll
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	if err := c.ProduceSync(ctx, &kgo.Record{Topic: "compacted", Key: []byte("last"), Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	admin := kadm.NewClient(c)
+	starts, ends := offsets(t, ctx, admin.ListStartOffsets, []string{"compacted"}), offsets(t, ctx, admin.ListEndOffsets, []string{"compacted"})
+	for {
+		n := len(read(t, ctx, addr, starts, ends, kgo.ReadUncommitted())["compacted/0"])
+		if n == 11 { // ten keys, one of them with a tombstone, and the last
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d records are left of 10 keys", n)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 

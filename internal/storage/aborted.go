@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/producerstate"
+	"github.com/ottla-io/ottla/internal/record"
 )
 
 // abortedReaders is what those who read a segment's transaction index need, without the append lock.
@@ -47,9 +49,13 @@ func (l *Log) Aborted(region *Region, from ids.Offset, visit func(producerstate.
 // abortedIn visits the aborted transactions that overlap [from, bound), of which segments hold the markers.
 func (l *Log) abortedIn(segments []*segment, from, bound ids.Offset, visit func(producerstate.Completed)) error {
 	for _, s := range segments {
-		done, err := s.aborted(from, bound, visit)
+		var done bool
+		err := l.vetAborted(s)
+		if err == nil {
+			done, err = s.aborted(from, bound, visit)
+		}
 		if err != nil {
-			return fmt.Errorf("read the aborted transactions of %s: %w", l.tp, err)
+			return l.readFailed(fmt.Errorf("read the aborted transactions of %s: %w", l.tp, err), from)
 		}
 		if done {
 			return nil
@@ -108,4 +114,85 @@ func (s *segment) abortedEntries() ([]byte, error) {
 		return nil, nil
 	}
 	return data, err
+}
+
+// vetAborted compares the transaction index of a segment with the markers in its log, once, where this process did not write it: it has no checksum. A
+// damaged one is made anew. Of a compacted log, and where the producer snapshot at the segment's base is gone, it is believed.
+func (l *Log) vetAborted(s *segment) error {
+	r := &s.txns.readers
+	if r.state.Load() != abortedUnknown || s.checked.until == 0 || l.dir.mayHaveGaps(l) {
+		return nil
+	}
+	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want, ok, err := l.replayAborted(s, s.walk)
+	if err != nil {
+		return err
+	}
+	if ok && !bytes.Equal(data[:min(s.checked.txns, int64(len(data)))], want) {
+		if want, _, err = l.replayAborted(s, s.walkChecked); err != nil {
+			return err
+		}
+		if err := l.replaceAborted(s, want); err != nil {
+			return err
+		}
+	}
+	r.state.CompareAndSwap(abortedUnknown, abortedSome)
+	return nil
+}
+
+// replayAborted makes the entries of the markers that a segment had when it was opened; ok is false if it can't.
+func (l *Log) replayAborted(s *segment, walk func(int64, func(record.Batch, int64, *handle) error) error) (want []byte, ok bool, err error) {
+	state := producerstate.New(l.producers.expirationMs)
+	data, err := readWholeFile(s.files.fs, s.dir+"/"+segmentName(s.base, snapshotSuffix), 1<<30)
+	if err == nil {
+		state, err = producerstate.Load(data, s.base, l.producers.expirationMs)
+	} else if errors.Is(err, fs.ErrNotExist) && s.base == 0 {
+		err = nil
+	}
+	if err != nil {
+		return nil, false, nil //nolint:nilerr // nothing to begin from
+	}
+	err = walk(0, func(b record.Batch, position int64, h *handle) error {
+		if b.BaseOffset() >= s.checked.until {
+			return errFound
+		}
+		if b.IsControl() {
+			whole, err := s.readBatch(h, position)
+			if err != nil {
+				return err
+			}
+			b = whole
+		}
+		if done, ended := state.Update(b); ended && done.Aborted {
+			want = done.AppendTxnIndexEntry(want)
+		}
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return want, true, err
+}
+
+// replaceAborted puts want in the place of the entries that a segment's index had when it was opened.
+func (l *Log) replaceAborted(s *segment, want []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	if err != nil {
+		return err
+	}
+	want = append(want, data[min(s.checked.txns, int64(len(data))):]...)
+	if err := writeFileAtomically(s.files.fs, s.dir, segmentName(s.base, txnIndexSuffix), want); err != nil {
+		return err
+	}
+	s.txns.written = int64(len(want))
+	l.store.problem("a transaction index was damaged, and is made anew", fmt.Errorf("%s differs from the markers in the log", s.path(txnIndexSuffix)))
+	return nil
 }

@@ -21,7 +21,7 @@
 //
 // What is derived of the batches follows the same line. Epochs, transaction indexes and producer snapshots are durable up to the recovery point, each snapshot at
 // a segment's base with the segment; what lies above the point recovery makes anew, or drops, with the files that a crash left without their segment.
-// Indexes are hints: who follows an entry checks where it leads.
+// Indexes are hints: who follows an entry checks where it leads. Batches that lay on the disk through a stop are checked once, before they are sent.
 //
 // After a failed fsync the kernel may show bytes that the disk doesn't have, so nothing is believed that was not durable before:
 // the directory goes offline, and the file ottla.failed-sync records where each log's durable part ends, if the disk still takes

@@ -247,6 +247,20 @@ func (t *hints) add(by int, s *segment, offset ids.Offset, position int64) {
 	t.entries[slot] = hint{s, offset, position}
 }
 
+// forget drops what is remembered of a segment.
+func (t *hints) forget(s *segment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.entries == nil {
+		return
+	}
+	for i := range t.entries {
+		if t.entries[i].segment == s {
+			t.entries[i] = hint{}
+		}
+	}
+}
+
 // find returns the position for exactly this offset.
 func (t *hints) find(s *segment, offset ids.Offset) (int64, bool) {
 	t.mu.Lock()

@@ -31,7 +31,13 @@ func (l *Log) OffsetForTimestamp(timestampMs int64, limit ids.Offset) (found Fou
 		}
 		position := int64(0)
 		if e, ok := s.lookup(&s.times, timeIndexKind, timestampMs-1, false); ok {
-			position = s.positionAt(s.base + ids.Offset(e.value))
+			at, ok, err := s.timeEntry(e)
+			if err != nil {
+				return FoundOffset{}, false, err
+			}
+			if ok {
+				position = at
+			}
 		}
 		return s.firstAtOrAfter(position, timestampMs, l.LogStart(), limit)
 	})
@@ -69,7 +75,7 @@ var errFound = errors.New("found")
 
 // firstAtOrAfter walks from position to the first record in [start, limit) with a timestamp ≥ timestampMs.
 func (s *segment) firstAtOrAfter(position, timestampMs int64, start, limit ids.Offset) (found FoundOffset, ok bool, err error) {
-	err = s.walk(position, func(b record.Batch, at int64, h *handle) error {
+	err = s.walkChecked(position, func(b record.Batch, at int64, h *handle) error {
 		if b.BaseOffset() >= limit {
 			return errFound
 		}
@@ -134,7 +140,7 @@ func (l *Log) MaxTimestamp(limit ids.Offset) (found FoundOffset, ok bool, err er
 			return FoundOffset{}, false, nil
 		}
 		// The largest of the segment may lie below start, at or above limit: look between them, batch by batch.
-		err = s.walk(0, func(b record.Batch, at int64, h *handle) error {
+		err = s.walkChecked(0, func(b record.Batch, at int64, h *handle) error {
 			if b.BaseOffset() >= limit {
 				return errFound
 			}

@@ -356,5 +356,8 @@ func (s *segment) readBatch(h *handle, position int64) (record.Batch, error) {
 	if err := readFull(h.file, data, position); err != nil {
 		return nil, s.damaged(position, err)
 	}
+	if b := record.Batch(data); b.CRC() != b.ComputeCRC() {
+		return nil, s.damaged(position, fmt.Errorf("%w: its checksum is wrong", errTorn))
+	}
 	return data, nil
 }

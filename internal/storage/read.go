@@ -80,17 +80,26 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 			return Region{}, l.readFailed(err, from)
 		}
 		if found {
-			if size == 0 {
-				h.release()
-				return Region{}, nil
-			}
 			bound := limit
 			if i+1 < len(segments) {
 				bound = min(bound, segments[i+1].base)
 			}
+			if size == 0 {
+				err := l.checkNone(s, h, from, position)
+				h.release()
+				return Region{}, l.readFailed(err, from)
+			}
+			if err := l.check(s, h, stretch{from, bound, position, position + size}); err != nil {
+				h.release()
+				return Region{}, l.readFailed(err, from)
+			}
 			return Region{h, position, int(size), bound, segments[i:]}, nil
 		}
+		err = l.checkNone(s, h, from, s.size.Load())
 		h.release()
+		if err != nil {
+			return Region{}, l.readFailed(err, from)
+		}
 		if i+1 < len(segments) {
 			from = max(from, segments[i+1].base)
 		}

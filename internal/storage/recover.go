@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -51,6 +52,8 @@ type recovery struct {
 	loaded    loadedIndexes // of the segment that is being scanned
 	gaps      bool          // offsets may be missing: compaction
 	changed   bool          // something must be synced
+	// fileEpochs is what leader-epoch-checkpoint says: all below the recovery point, and perhaps more.
+	fileEpochs epochCache
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool
 	report        Recovery
@@ -58,6 +61,9 @@ type recovery struct {
 
 func (r *recovery) run(clean bool) error {
 	l := r.log
+	if clean && r.start > r.point {
+		return &CorruptError{l.tp, l.dir.path + "/" + logStartFile, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
+	}
 	segments, err := r.list()
 	if err != nil {
 		return err
@@ -110,6 +116,10 @@ func (r *recovery) run(clean bool) error {
 		}
 	}
 	l.durable.Store(l.logEnd.Load())
+	until := l.LogEnd()
+	for _, s := range slices.Backward(l.list()) {
+		s.checked.until, s.checked.txns, until = until, s.txns.written, s.base
+	}
 	return nil
 }
 
@@ -159,6 +169,7 @@ func (r *recovery) list() ([]*segment, error) {
 		if base, ok := parseSegmentName(e.Name, logSuffix); ok {
 			s := newSegment(&l.store.files, l.path, base)
 			s.size.Store(e.Size)
+			s.checked.own.Store(e.Size)
 			s.synced = e.Size
 			segments = append(segments, s)
 		}
@@ -240,7 +251,7 @@ func (r *recovery) loadEpochs() {
 		r.rebuildEpochs = true
 		return
 	}
-	l.epochs.entries = entries
+	l.epochs.entries, r.fileEpochs.entries = entries, slices.Clone(entries)
 }
 
 // tail finds the end of the last segment after a clean stop, from its last index entry on. false: it is not as a clean stop leaves it.
@@ -252,6 +263,11 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	}
 	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
 		return false, err
+	}
+	if s.times.some {
+		if _, ok, err := s.timeEntry(s.times.last); err != nil || !ok {
+			return false, err
+		}
 	}
 	// Begin where the time index ends, which may have lost entries in a crash after the clean stop: what follows is seen in the walk.
 	var start indexEntry

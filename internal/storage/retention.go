@@ -126,12 +126,14 @@ func (s *segment) loadStats() error {
 	largest, at := record.NoTimestamp, ids.Offset(0)
 	if n > 0 {
 		e, found, err := s.search(&s.times, timeIndexKind, 1<<62, false)
-		if err == nil && found > 0 {
-			largest, at = e.key, s.base+ids.Offset(e.value)
+		if err == nil && found == n {
+			if _, found, err := s.timeEntry(e); err == nil && found {
+				largest, at = e.key, s.base+ids.Offset(e.value)
+			}
 		}
 	}
 	if largest < 0 {
-		err := s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+		err := s.walkChecked(0, func(b record.Batch, _ int64, _ *handle) error {
 			if t := b.MaxTimestamp(); t > largest && b.Count() > 0 {
 				largest, at = t, b.LastOffset()
 			}

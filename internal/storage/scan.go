@@ -102,11 +102,19 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 	c := newScanner(h.file, s.size.Load())
 	defer c.close()
 	end = scanEnd{start, startOffset}
+	gap := scanEnd{start, math.MaxInt64} // what the last batch left out, if anything
 	pointAt := int64(-1)
 	for end.position < c.end {
 		b, size, err := c.batch(end.position)
 		if err == nil && (!r.follows(b, s, end.next) || b.LeaderEpoch() < l.epochs.latest()) {
 			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.latest())
+			if gap.next <= b.BaseOffset() && b.BaseOffset() < end.next && gap.next < r.bound {
+				// The batch before it left a gap, and overlaps it: not this one is out of its place.
+				return end, nil, &CorruptError{l.tp, s.path(logSuffix), gap.position, gap.next, err.Error()}
+			}
+		}
+		if err == nil {
+			err = r.inEpoch(b)
 		}
 		if errors.Is(err, errTorn) {
 			damage = err
@@ -118,6 +126,10 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		if pointAt < 0 && b.BaseOffset() >= r.point {
 			pointAt = end.position
 		}
+		gap = scanEnd{end.position, math.MaxInt64}
+		if b.BaseOffset() > end.next {
+			gap.next = end.next
+		}
 		l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
 		s.noteBatch(b, end.position, int(size), l.cfg.IndexIntervalBytes)
 		r.report.ScannedBytes += size
@@ -126,6 +138,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 	if err := r.settleIndexes(s, damage == nil && end.next == r.point); err != nil {
 		return end, nil, err
 	}
+	s.checked.own.Store(start)
 	if pointAt >= 0 {
 		if err := r.rewrite(s, h, pointAt, end.position); err != nil {
 			return end, nil, err
@@ -164,6 +177,14 @@ func (r *recovery) compactedTo(base ids.Offset) bool {
 	d := r.log.dir
 	dirty, _ := d.firstDirty(r.log.tp)
 	return r.gaps && (base <= r.point || base <= dirty || d.cleanedLost)
+}
+
+// inEpoch checks a batch's leader epoch, which its checksum doesn't cover either, where leader-epoch-checkpoint is complete.
+func (r *recovery) inEpoch(b record.Batch) error {
+	if want, have := r.fileEpochs.at(b.LastOffset()), b.LeaderEpoch(); b.NextOffset() <= r.bound && want >= 0 && have != ids.NoLeaderEpoch && have != want {
+		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d", errTorn, b.BaseOffset(), have, epochsFile, want)
+	}
+	return nil
 }
 
 // validAfter tells whether the damaged batch at position is followed by a whole one, as far as its length can be believed.
@@ -350,12 +371,18 @@ func (r *recovery) dropFrom(segments []*segment, i int) error {
 	return nil
 }
 
-// walkEpochs derives the epochs from all batch headers.
+// walkEpochs derives the epochs from all batch headers. An epoch that falls, or one of a last batch that a clean stop did not write down, is damage.
 func (r *recovery) walkEpochs() error {
 	l := r.log
 	l.epochs.entries, l.epochs.dirty = nil, true
+	var last *CorruptError
 	for _, s := range l.list() {
-		err := s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+		err := s.walk(0, func(b record.Batch, position int64, _ *handle) error {
+			latest := l.epochs.latest()
+			last = &CorruptError{l.tp, s.path(logSuffix), position, b.BaseOffset(), fmt.Sprintf("leader epoch %d follows epoch %d", b.LeaderEpoch(), latest)}
+			if epoch := b.LeaderEpoch(); epoch != ids.NoLeaderEpoch && epoch < latest {
+				return last
+			}
 			l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
 			return nil
 		})
@@ -365,6 +392,11 @@ func (r *recovery) walkEpochs() error {
 		if err != nil {
 			return err
 		}
+	}
+	file, n := r.fileEpochs.entries, len(l.epochs.entries)
+	if n > 1 && slices.Equal(file, l.epochs.entries[:n-1]) && l.epochs.entries[n-1].Start == last.Offset {
+		last.Reason += ", and " + epochsFile + " does not know it"
+		return last
 	}
 	return nil
 }
@@ -379,12 +411,14 @@ type scanner struct {
 	file   io.ReaderAt
 	end    int64
 	buf    *[]byte
+	ahead  int64 // read at once, if a batch doesn't need more
 	start  int64
 	filled int64
 }
 
 func newScanner(file io.ReaderAt, end int64) *scanner {
-	return &scanner{file: file, end: end, buf: scanBuffers.get()}
+	buf := scanBuffers.get()
+	return &scanner{file: file, end: end, buf: buf, ahead: int64(len(*buf))}
 }
 
 func (c *scanner) close() { scanBuffers.put(c.buf) }
@@ -392,7 +426,7 @@ func (c *scanner) close() { scanBuffers.put(c.buf) }
 // at returns n bytes at position, from the buffer; n must not exceed it.
 func (c *scanner) at(position, n int64) ([]byte, error) {
 	if position < c.start || position+n > c.start+c.filled {
-		c.start, c.filled = position, min(int64(len(*c.buf)), c.end-position)
+		c.start, c.filled = position, min(max(c.ahead, n), c.end-position)
 		if err := readFull(c.file, (*c.buf)[:c.filled], position); err != nil {
 			c.filled = 0
 			return nil, fmt.Errorf("scan: %w", err)

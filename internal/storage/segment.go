@@ -22,6 +22,7 @@ type segment struct {
 	// transit is what the files' names end in beyond their suffix while compaction makes the segment and swaps it in; nil: nothing. The files that
 	// readers open are open through all of that.
 	transit atomic.Pointer[string]
+	checked checkedBytes
 
 	log, index, timeIndex fileSlot
 
@@ -142,7 +143,7 @@ func (s *segment) lookup(x *sparseIndex, k indexKind, limit int64, byValue bool)
 // positionAt is a position from which a walk finds the batch that holds offset: at or before that batch.
 func (s *segment) positionAt(offset ids.Offset) int64 {
 	e, ok := s.lookup(&s.offsets, offsetIndexKind, int64(offset-s.base), false)
-	if !ok || int64(e.value) >= s.size.Load() {
+	if !ok || e.value < 0 || int64(e.value) >= s.size.Load() {
 		return 0
 	}
 	return int64(e.value)

@@ -236,8 +236,14 @@ func notOf(id ids.TopicID) string { return "its topic id is not " + id.String() 
 // sameTopic decides whether a found directory holds the topic's own records. One without a topic id does if it has no records at all: it is what
 // a crash left of a first append.
 func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (bool, error) {
+	if f.known && f.id == id {
+		return true, nil
+	}
+	if healed, err := s.healTopicID(f, tp, id); healed || err != nil {
+		return healed, err
+	}
 	if f.known {
-		return f.id == id, nil
+		return false, nil
 	}
 	path := f.dir.path + "/" + tp.String()
 	entries, err := s.cfg.FS.List(path)
@@ -252,6 +258,31 @@ func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (b
 	if err := writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, encodePartitionMetadata(id)); err != nil {
 		return false, err
 	}
+	f.id, f.known = id, true
+	return true, nil
+}
+
+// healTopicID writes partition.metadata again if one byte of it is not what it must be for id: that is damage, not another topic's id, which would be random.
+func (s *Store) healTopicID(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (bool, error) {
+	path := f.dir.path + "/" + tp.String()
+	have, err := readWholeFile(s.cfg.FS, path+"/"+partitionMetadataFile, 4096)
+	want := encodePartitionMetadata(id)
+	if err != nil || len(have) != len(want) {
+		return false, nil //nolint:nilerr // judged by who asks
+	}
+	differ := 0
+	for i := range want {
+		if have[i] != want[i] {
+			differ++
+		}
+	}
+	if differ > 1 {
+		return false, nil
+	}
+	if err := writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, want); err != nil {
+		return false, err
+	}
+	s.problem("a byte of a topic id was damaged, and is written again", fmt.Errorf("%s/%s", path, partitionMetadataFile))
 	f.id, f.known = id, true
 	return true, nil
 }

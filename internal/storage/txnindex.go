@@ -96,35 +96,21 @@ func (r *recovery) rebuildAborted(s *segment, found []byte) error {
 }
 
 // goodAborted is how many bytes of a transaction index are entries of markers below the recovery point. One above it may be torn, and look like
-// an earlier one; it leads to no marker then.
+// an earlier one; it leads to no marker then. Damage on the way there is an error: what it hides must not count as torn.
 func (r *recovery) goodAborted(s *segment, data []byte) (kept int64, err error) {
-	if len(data) < producerstate.TxnIndexEntrySize {
-		return 0, nil
-	}
-	h, err := s.open(readWrite)
-	if err != nil {
-		return 0, err
-	}
-	defer h.release()
-	for last := s.base - 1; ; kept += producerstate.TxnIndexEntrySize {
+	for last := s.base - 1; int64(len(data))-kept >= producerstate.TxnIndexEntrySize; kept += producerstate.TxnIndexEntrySize {
 		e, err := producerstate.ParseTxnIndexEntry(data[kept:])
 		if err != nil || e.LastOffset <= last || e.LastOffset >= r.point {
 			return kept, nil //nolint:nilerr // here the good ones end
 		}
-		p, ok, err := s.find(h, s.positionAt(e.LastOffset), e.LastOffset)
+		marker, _, ok, err := s.holding(e.LastOffset)
 		if err != nil {
 			return 0, err
 		}
-		if !ok || p.base != e.LastOffset {
-			return kept, nil
-		}
-		marker, err := s.readBatch(h, p.position)
-		if err != nil {
-			return 0, err
-		}
-		if !marker.IsControl() || marker.ProducerID() != e.ProducerID {
+		if !ok || marker.BaseOffset() != e.LastOffset || !marker.IsControl() || marker.ProducerID() != e.ProducerID {
 			return kept, nil
 		}
 		last = e.LastOffset
 	}
+	return kept, nil
 }

@@ -72,7 +72,7 @@ type flipRig struct {
 	times   map[int64]ids.Offset // of every record: the first offset with that timestamp or a later one
 	aborted []producerstate.Completed
 	epochs  map[ids.LeaderEpoch]ids.Offset // where they end
-	// Directories after a clean stop; the same without the mark of it; and as a kill -9 before the first checkpoint leaves it.
+	// Directories after a clean stop, with and without the manifest; the same without the mark of it; and as a kill -9 before the first checkpoint leaves it.
 	states map[string]files
 }
 
@@ -123,6 +123,7 @@ func newFlipRig(t *testing.T) *flipRig {
 			r.times[it.Record().TimestampMs] = it.Record().Offset
 		}
 	}
+	l.SetHighWatermark(l.LogEnd())
 	early, clean := make(files), make(files)
 	readFiles(t, mem, "data", early)
 	if err := s.Close(); err != nil {
@@ -131,7 +132,13 @@ func newFlipRig(t *testing.T) *flipRig {
 	readFiles(t, mem, "data", clean)
 	killed := maps.Clone(clean)
 	delete(killed, "data/.kafka_cleanshutdown")
-	r.states = map[string]files{"clean": clean, "killed": killed, "early": early}
+	plain := maps.Clone(clean)
+	delete(plain, manifestPath)
+	delete(killed, manifestPath)
+	if len(clean[manifestPath]) < 50 {
+		t.Fatal("the manifest says nothing of the log")
+	}
+	r.states = map[string]files{"clean": clean, "without manifest": plain, "killed": killed, "early": early}
 	return r
 }
 

@@ -29,6 +29,14 @@ type checkedBytes struct {
 	next      ids.Offset // the one after the last of the batches before high
 }
 
+// noteForeign notes how far the segments of a log that was opened reach: there they hold what another process wrote.
+func (l *Log) noteForeign() {
+	until := l.LogEnd()
+	for _, s := range slices.Backward(l.list()) {
+		s.checked.until, s.checked.txns, until = until, s.txns.written, s.base
+	}
+}
+
 // stretch is what Read is about to return of one segment.
 type stretch struct {
 	from     ids.Offset // what was asked for
@@ -49,6 +57,10 @@ func (l *Log) check(s *segment, h *handle, r stretch) error {
 		return nil
 	}
 	end := min(r.end, own)
+	bound := r.bound
+	if s.checked.until > 0 {
+		bound = min(bound, s.checked.until)
+	}
 	begin, next, err := s.uncheckedFrom(h, r)
 	if err != nil || begin >= end {
 		return err
@@ -59,7 +71,7 @@ func (l *Log) check(s *segment, h *handle, r stretch) error {
 	for at < end {
 		b, size, err := c.batch(at)
 		if err == nil {
-			err = l.inPlace(b, next, r)
+			err = l.inPlace(b, next, bound)
 		}
 		if err != nil {
 			return l.checkFailed(s, at, r, err)
@@ -118,12 +130,12 @@ func (s *segment) anchor(h *handle, r stretch) (int64, ids.Offset, error) {
 }
 
 // inPlace checks what a batch's checksum doesn't cover.
-func (l *Log) inPlace(b record.Batch, next ids.Offset, r stretch) error {
+func (l *Log) inPlace(b record.Batch, next, bound ids.Offset) error {
 	if b.BaseOffset() < next {
 		return fmt.Errorf("%w: offset %d follows offset %d", errTorn, b.BaseOffset(), next-1)
 	}
-	if b.LastOffset() >= r.bound {
-		return fmt.Errorf("%w: offset %d lies before offset %d", errTorn, b.LastOffset(), r.bound)
+	if b.LastOffset() >= bound {
+		return fmt.Errorf("%w: offset %d lies before offset %d", errTorn, b.LastOffset(), bound)
 	}
 	if want, have := l.epochs.at(b.LastOffset()), b.LeaderEpoch(); want >= 0 && have != ids.NoLeaderEpoch && want != have {
 		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d; if it is that file which is damaged, remove it while the broker is stopped", errTorn, b.BaseOffset(), have, epochsFile, want)

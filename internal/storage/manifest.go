@@ -252,6 +252,7 @@ func (r *recovery) fromManifest() bool {
 	for i, m := range e.segments {
 		s := newSegment(&l.store.files, l.path, m.base)
 		s.size.Store(m.size)
+		s.checked.own.Store(m.size)
 		s.synced = m.size
 		s.offsets.written, s.times.written = int32(m.offsets), int32(m.times)
 		s.txns.written = m.abortedBytes
@@ -271,6 +272,7 @@ func (r *recovery) fromManifest() bool {
 	l.firstUnstable.Store(noUnstable)
 	l.lastSnapshot = e.logEnd
 	l.producers.unread = e.producers
+	l.noteForeign()
 	return true
 }
 

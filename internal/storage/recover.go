@@ -116,10 +116,7 @@ func (r *recovery) run(clean bool) error {
 		}
 	}
 	l.durable.Store(l.logEnd.Load())
-	until := l.LogEnd()
-	for _, s := range slices.Backward(l.list()) {
-		s.checked.until, s.checked.txns, until = until, s.txns.written, s.base
-	}
+	l.noteForeign()
 	return nil
 }
 

@@ -198,15 +198,23 @@ func readPartitionMetadata(fsys vfs.FS, path string) (ids.TopicID, error) {
 
 // dropOthers sets aside what bears a log's name and is of another topic. What lies in a directory that is offline is left to a later start.
 func (s *Store) dropOthers(w Wanted) error {
-	var others []*directory
+	var others []*foundLog
 	s.mu.Lock()
 	for f := s.found[w.Topic]; f != nil; f = f.next {
 		if f.known && f.id != w.ID {
-			others = append(others, f.dir)
+			others = append(others, f)
 		}
 	}
 	s.mu.Unlock()
-	for _, d := range others {
+	for _, f := range others {
+		d := f.dir
+		if d.err() == nil {
+			if healed, err := s.healTopicID(f, w.Topic, w.ID); healed {
+				continue
+			} else if err != nil {
+				return err
+			}
+		}
 		if d.err() != nil {
 			s.mu.Lock()
 			s.forgetIn(d, w.Topic)

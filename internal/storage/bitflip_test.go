@@ -112,7 +112,7 @@ func newFlipRig(t *testing.T) *flipRig {
 	if err := w.flush(l); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Aborted(0, l.LogEnd(), func(e producerstate.Completed) { r.aborted = append(r.aborted, e) }); err != nil || len(r.aborted) != 5 {
+	if r.aborted, err = allAborted(t, l); err != nil || len(r.aborted) != 5 {
 		t.Fatal(r.aborted, err)
 	}
 	if n := l.Segments(); n < 3 {
@@ -244,12 +244,40 @@ func (r *flipRig) lookups(l *storage.Log, end ids.Offset, not func(string, ...an
 		}
 		start = want
 	}
-	var aborted []producerstate.Completed
-	err := l.Aborted(0, end, func(e producerstate.Completed) { aborted = append(aborted, e) })
+	aborted, err := allAborted(r.t, l)
 	want := slices.DeleteFunc(slices.Clone(r.aborted), func(e producerstate.Completed) bool { return e.LastOffset >= end })
 	if err == nil && !slices.Equal(aborted, want) || err != nil && !corruptRead(err) {
 		not("aborted: %v %v", aborted, err)
 	}
+}
+
+// allAborted reads the whole log, and names the transactions that were aborted.
+func allAborted(t *testing.T, l *storage.Log) (all []producerstate.Completed, err error) {
+	for from := ids.Offset(0); from < l.LogEnd(); {
+		region, err := l.Read(from, l.LogEnd(), 1<<20, true)
+		if err != nil {
+			return nil, err
+		}
+		err = l.Aborted(&region, from, func(e producerstate.Completed) {
+			if !slices.Contains(all, e) {
+				all = append(all, e)
+			}
+		})
+		if err != nil {
+			region.Release()
+			return nil, err
+		}
+		for rest := regionBytes(t, &region); len(rest) > 0; {
+			var b record.Batch
+			if b, rest, err = record.Next(rest); err != nil {
+				region.Release()
+				return nil, err
+			}
+			from = b.NextOffset()
+		}
+		region.Release()
+	}
+	return all, nil
 }
 
 // appends appends what is a duplicate, and what is new, and reads it back.

@@ -61,7 +61,7 @@ type recovery struct {
 
 func (r *recovery) run(clean bool) error {
 	l := r.log
-	if clean && r.start > r.point {
+	if clean && r.start > r.point && l.tp.Topic != MetadataTopic { // Kafka does not move that one's point at a stop
 		return &CorruptError{l.tp, l.dir.path + "/" + logStartFile, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
 	}
 	segments, err := r.list()

@@ -220,6 +220,49 @@ func (b *groupsBench) delete(topic string) wire.ErrorCode {
 	return <-deleted
 }
 
+// TestCompactionKeepsOffsetsSmall: groups that commit again and again do not fill the disk, and what compaction left gives every offset back, also
+// after a power cut.
+func TestCompactionKeepsOffsetsSmall(t *testing.T) {
+	const partitions, rounds = 500, 60
+	disk := vfs.NewMem(1)
+	settings := map[string]string{"offsets.topic.num.partitions": "1", "offsets.topic.segment.bytes": "1048576", "log.cleaner.backoff.ms": "20",
+		"log.segment.delete.delay.ms": "0"}
+	b := newGroupsBench(t, disk, settings)
+	b.create("t", partitions)
+	for n := range rounds {
+		b.commit("a", "t", partitions, int64(n))
+		b.commit("b", "t", partitions, int64(2*n))
+	}
+	size := func() (bytes int64) {
+		for _, log := range b.cluster.partitions.Directories()[0].Logs {
+			if log.Name.Topic == offsetsTopic {
+				bytes += log.Bytes
+			}
+		}
+		return bytes
+	}
+	const segment = 1 << 20
+	deadline := time.Now().Add(20 * time.Second)
+	for size() > 4*segment { // the active one, what is dirty again, and 1,000 offsets
+		if time.Now().After(deadline) {
+			t.Fatalf("%s has %d bytes", offsetsTopic, size())
+		}
+		b.env.NewSignal().WaitFor(10 * time.Millisecond)
+	}
+	left := disk.Crash()
+	b.stop()
+	b.disk = left
+	b.start(settings)
+	for name, want := range map[string]int64{"a": rounds - 1, "b": 2*rounds - 2} {
+		if got := b.committed(name, "t"); got != want {
+			t.Errorf("%s is at %d, want %d", name, got, want)
+		}
+	}
+	if n := b.cluster.groups.census().stats.Offsets; n != 2*partitions {
+		t.Errorf("%d offsets, want %d", n, 2*partitions)
+	}
+}
+
 // TestGroupMetrics: the lag of a group is what it has not committed, and a scrape looks at a bounded number of offsets.
 func TestGroupMetrics(t *testing.T) {
 	b := newGroupsBench(t, vfs.NewMem(1), nil)

@@ -112,6 +112,26 @@ func (s session) create(topic string, partitions int32) wire.ErrorCode {
 	return resp.Topics[0].ErrorCode
 }
 
+// commit commits an offset in each of n partitions, and tells the code of the first. It waits while there is no coordinator yet.
+func (s session) commit(group, topic string, n int32, offset int64) wire.ErrorCode {
+	s.t.Helper()
+	find := wire.FindCoordinatorRequest{CoordinatorKeys: []string{group}}
+	var found wire.FindCoordinatorResponse
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		s.must(s.do(wire.FindCoordinatorKey, 4, &find, &found))
+		if found.Coordinators[0].ErrorCode == wire.ErrorNone {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("no coordinator: %s", found.Coordinators[0].ErrorCode.Name())
+		}
+	}
+	var resp wire.OffsetCommitResponse
+	s.must(s.do(wire.OffsetCommitKey, 8, commitOf(group, topic, n, offset), &resp))
+	return resp.Topics[0].Partitions[0].ErrorCode
+}
+
 func (s session) remove(topic string) wire.ErrorCode {
 	s.t.Helper()
 	req := &wire.DeleteTopicsRequest{TimeoutMs: 30_000, TopicNames: []string{topic}}
@@ -215,6 +235,9 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(code.Name())
 		}
 	}
+	if code := s.commit("g", "big", 1, 7); code != wire.ErrorNone {
+		t.Fatal(code.Name())
+	}
 	held := map[string][]string{}
 	fill := func(topic string, size int) string {
 		for i := range 10_000 {
@@ -241,6 +264,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.holds("big", 0, held["big"])
 	s.holds("small", 0, held["small"])
+	if code := s.commit("g", "small", 1, 7); code != wire.ErrorCoordinatorNotAvailable {
+		t.Errorf("a commit to a full disk: %s", code.Name())
+	}
 	if status, body := d.get(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "produce is refused") {
 		t.Errorf("readyz of a full disk: %d %q", status, body)
 	}
@@ -265,6 +291,9 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	s.holds("small", 0, held["small"])
+	if code := s.commit("g", "small", 1, 8); code != wire.ErrorNone {
+		t.Errorf("a commit once there is room: %s", code.Name())
+	}
 	if code := s.create("big", 1); code != wire.ErrorNone {
 		t.Errorf("create a topic once there is room: %s", code.Name())
 	}

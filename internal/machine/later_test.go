@@ -130,6 +130,37 @@ func TestTickRunsWhenDue(t *testing.T) {
 	})
 }
 
+// TestRefusingLogKeepsTheMachine: commands end before they are decided, timers wait, and nothing is loaded anew when the log is ready again.
+func TestRefusingLogKeepsTheMachine(t *testing.T) {
+	simulate(1, func(env run.Env) {
+		log := newFakeLog(env)
+		cfg, last := tables(env, log, 2)
+		r, err := Start(cfg)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var errs []error
+		SubmitLater(r, last().join("ann"), func(_ string, err error) { errs = append(errs, err) }) // a timer would seat her alone
+		pause(env, time.Second)
+		log.refuses = errDisk
+		before, appends := last(), log.appends
+		if _, err := Do(r, func(*table, Moment) ([]Record, int) { t.Error("decided"); return nil, 0 }); !errors.Is(err, errDisk) {
+			t.Errorf("a command on a log that refuses: %v", err)
+		}
+		pause(env, 2*time.Minute)
+		if last() != before || len(last().ticks) != 0 || log.appends != appends || len(errs) != 0 {
+			t.Errorf("while the log refuses: %d ticks, %d appends, answers %v", len(last().ticks), log.appends-appends, errs)
+		}
+		log.refuses = nil
+		pause(env, 2*retryDelay)
+		if last() != before || len(last().ticks) != 1 || len(errs) != 1 || errs[0] != nil {
+			t.Errorf("when the log is ready again: %d ticks, answers %v", len(last().ticks), errs)
+		}
+		r.Close()
+	})
+}
+
 func TestDropFailsLaterRepliesAndReloads(t *testing.T) {
 	simulate(1, func(env run.Env) {
 		log := newFakeLog(env)
@@ -152,13 +183,13 @@ func TestDropFailsLaterRepliesAndReloads(t *testing.T) {
 			t.Errorf("before the failure: %v", errs)
 		}
 		come("joe")
-		pause(env, reloadDelay/2)
+		pause(env, retryDelay/2)
 		if len(errs) != 4 || !errors.Is(errs[2], errDisk) || !errors.Is(errs[3], errDisk) {
 			t.Errorf("after the failure: %v", errs)
 		}
 		log.failCommit, log.failed = func() bool { return false }, nil
 		before := last()
-		pause(env, reloadDelay)
+		pause(env, retryDelay)
 		if now := last(); now == before || now.loads != 1 || now.Sums["bob"] != 1 || now.Sums["joe"] != 0 {
 			t.Errorf("not loaded anew without a command: %+v", now)
 		}

@@ -135,6 +135,12 @@ type Log interface {
 	OnCommitted(changed func())
 }
 
+// Refuser is a Log that may know that it would refuse an append: its disk is full, its epoch is over. Commands then end with that error before
+// they are decided, and timers wait, so that the machine need not be loaded anew for each of them.
+type Refuser interface {
+	Ready() error
+}
+
 // Errors that a command can end with, beside those of the Log.
 var (
 	ErrBusy       = errors.New("too many commands wait")                    // the queue is full; nothing happened

@@ -19,9 +19,9 @@ const (
 	DefaultSnapshotCloseBytes = 64 << 10
 )
 
-// reloadDelay is how long a Timed machine that was dropped, or could not be loaded, waits for its timers' next load, unless
+// retryDelay is how long a Timed machine that was dropped, could not be loaded, or whose log refuses, waits before its timers try again, unless
 // a command comes before.
-const reloadDelay = time.Second
+const retryDelay = time.Second
 
 // Config is what a Runtime is made of.
 type Config[M Machine] struct {
@@ -78,7 +78,7 @@ type Runtime[M Machine] struct {
 	builder *record.Builder
 
 	timed          bool          // M is a Timed machine
-	reloadAt       time.Duration // monotonic, of a Timed machine that is not loaded
+	retryAt        time.Duration // monotonic: before it, no timer of a Timed machine makes a round, and no load
 	unset          waiting       // deferred replies that nobody has set
 	set            waiting       // those to answer after this round
 	tail           int64         // bytes of log since the last snapshot
@@ -207,9 +207,10 @@ func (r *Runtime[M]) loop() {
 
 // idle waits for work, at most until the machine's earliest timer; it reports whether that is due.
 func (r *Runtime[M]) idle() (due bool) {
-	at, ok := r.reloadAt, r.timed
+	at, ok := r.retryAt, r.timed
 	if r.timed && r.loaded {
 		at, ok = any(r.machine).(Timed).Due()
+		at = max(at, r.retryAt)
 	}
 	if !ok {
 		r.work.Wait()
@@ -221,12 +222,10 @@ func (r *Runtime[M]) idle() (due bool) {
 
 // round takes what is due and the commands into one batch, commits it and answers them.
 func (r *Runtime[M]) round() {
-	if !r.loaded {
-		if err := r.load(); err != nil {
-			r.reloadAt = r.cfg.Env.Monotonic() + reloadDelay
-			r.answer(len(r.taken), err)
-			return
-		}
+	if err := r.ready(); err != nil {
+		r.retryAt = r.cfg.Env.Monotonic() + retryDelay
+		r.answer(len(r.taken), err)
+		return
 	}
 	n, batch := r.decide()
 	var err error
@@ -250,6 +249,19 @@ func (r *Runtime[M]) round() {
 		r.unset.end(err)
 	}
 	r.set.end(nil)
+}
+
+// ready tells why no command can be decided now, if so. It loads a machine that was dropped.
+func (r *Runtime[M]) ready() error {
+	if refuser, ok := r.cfg.Log.(Refuser); ok {
+		if err := refuser.Ready(); err != nil {
+			return fmt.Errorf("%s: %w", r.cfg.Name, err)
+		}
+	}
+	if r.loaded {
+		return nil
+	}
+	return r.load()
 }
 
 // decide runs the timers that are due, then commands until their records fill a batch, applying each one's records before
@@ -337,7 +349,7 @@ func (r *Runtime[M]) publish() {
 func (r *Runtime[M]) drop(err error) {
 	var none M
 	r.machine, r.loaded = none, false
-	r.reloadAt = r.cfg.Env.Monotonic() + reloadDelay
+	r.retryAt = r.cfg.Env.Monotonic() + retryDelay
 	if r.cfg.Events.Dropped != nil {
 		r.cfg.Events.Dropped(err)
 	}

@@ -82,7 +82,10 @@ type fakeLog struct {
 
 	failAppend, failCommit func() bool
 	hold                   bool // commit only when release is called
+	refuses                error
 }
+
+func (l *fakeLog) Ready() error { return l.refuses }
 
 func newFakeLog(env run.Env) *fakeLog {
 	never := func() bool { return false }

@@ -49,6 +49,14 @@ func (l *StateLog) standing() error {
 	return l.p.log.Err()
 }
 
+// Ready implements machine.Refuser.
+func (l *StateLog) Ready() error {
+	if err := l.standing(); err != nil {
+		return err
+	}
+	return l.p.log.Writable()
+}
+
 // Append implements machine.Log. It wants min.insync.replicas, as acks=all does, and asks for a flush at once.
 func (l *StateLog) Append(batch record.Batch, epoch ids.LeaderEpoch) (ids.Offset, error) {
 	if epoch != l.epoch {

@@ -139,6 +139,13 @@ func (l *Log) writableByOwner() error {
 	return nil
 }
 
+// Writable tells why an append would be refused now, if so: as Append, for what depends on the log and not on the batch.
+func (l *Log) Writable() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writable()
+}
+
 func (l *Log) writable() error {
 	if err := l.writableByOwner(); err != nil {
 		return err

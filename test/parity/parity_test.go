@@ -25,10 +25,15 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios)
 
 // settingsOf are those of the broker that a scenario runs against, beside the defaults.
 func settingsOf(sc scenario) map[string]string {
+	for i := range consumerScenarios {
+		if consumerScenarios[i].name == sc.name {
+			return map[string]string{"group.initial.rebalance.delay.ms": "0", "group.consumer.assignment.interval.ms": "0"}
+		}
+	}
 	for i := range groupScenarios {
 		if groupScenarios[i].name == sc.name {
 			return map[string]string{"group.initial.rebalance.delay.ms": "0"}

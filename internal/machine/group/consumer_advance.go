@@ -52,8 +52,8 @@ func (b *beat) subscribe(before, updated *consumer) (*step, *refusal) {
 	if refused := b.lookUpRegexes(s); refused != nil {
 		return nil, refused
 	}
-	s.bump = s.bump || s.namesChanged || s.regexChanged
-	if s.bump || b.g.live.image != b.image {
+	s.bump = s.bump || s.namesChanged
+	if s.bump || s.regexChanged || b.g.live.image != b.image {
 		b.raiseEpoch(s)
 	}
 	return s, nil
@@ -65,6 +65,8 @@ func (b *beat) lookUpRegexes(s *step) *refusal {
 	c, was, is := b.c, s.before.regex.Value, s.updated.regex.Value
 	s.regexChanged = s.before.regex != s.updated.regex
 	if s.regexChanged {
+		_, isKnown := c.regexes[is]
+		s.bump = isKnown || is == "" && was != ""
 		s.use = maps.Clone(c.regexUse)
 		if was != "" {
 			addTo(s.use, was, -1)
@@ -91,7 +93,7 @@ func (b *beat) lookUpRegexes(s *step) *refusal {
 			continue
 		}
 		b.setRegex(regex, &resolvedRegex{topics: topics, version: int64(b.image.End()), atMs: b.at.NowMs})
-		s.bump = true
+		s.bump = s.bump || !slices.Equal(topics, known.topics)
 	}
 	if refresh {
 		b.succeeded = append(b.succeeded, func() { live.regexImage, live.regexAt = b.image, b.at.Monotonic })
@@ -136,7 +138,7 @@ func matching(image *metadata.Image, regex string) (topics []string) {
 // metadata is not what it was.
 func (b *beat) raiseEpoch(s *step) {
 	c := b.c
-	if s.bump {
+	if s.bump || s.regexChanged {
 		s.subscribed = maps.Clone(c.subscribed)
 		countNames(s.subscribed, s.before.topics, -1)
 		countNames(s.subscribed, s.updated.topics, 1)

@@ -15,6 +15,8 @@ func (m *Machine) ConsumerGroupDescribe(names []string) []wire.ConsumerGroupDesc
 		d := &described[i]
 		d.GroupId, d.AuthorizedOperations = name, noOperations
 		switch g := m.groups[name]; {
+		case name == "":
+			d.ErrorCode = wire.ErrorInvalidGroupID
 		case g == nil:
 			d.ErrorCode, d.ErrorMessage = wire.ErrorGroupIDNotFound, wire.SomeString(fmt.Sprintf("Group %s not found.", name))
 		case g.consumer == nil:

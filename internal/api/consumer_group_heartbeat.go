@@ -7,6 +7,10 @@ import (
 )
 
 // ConsumerGroupHeartbeat, key 68, versions 0-1. KIP-848 (v0), KIP-1082 (members choose their ids) and regular expressions (v1).
+//
+// Where we differ from Kafka 4.3.1, on purpose: the topics of a regular expression are looked up at once, so that a member has its
+// assignment with the first answer; Kafka does it in the background. They are looked up again when topics come or go; in Kafka, when they
+// come.
 
 func (t *Table) consumerGroupHeartbeat(r *Request) Outcome {
 	var d wire.Decoder

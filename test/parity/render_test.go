@@ -35,6 +35,12 @@ func (s *session) render(resp kmsg.Response) string {
 // canonical puts partitions in order and under one topic: Kafka goes through hash tables, and adds what it refuses at the end.
 func (s *session) canonical(resp kmsg.Response) {
 	switch r := resp.(type) {
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		if a := r.Assignment; a != nil {
+			slices.SortFunc(a.Topics, func(a, b kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic) int {
+				return strings.Compare(s.topicName(a.TopicID), s.topicName(b.TopicID))
+			})
+		}
 	case *kmsg.ConsumerGroupDescribeResponse:
 		s.canonicalConsumers(r)
 	case *kmsg.FetchResponse:

@@ -127,7 +127,7 @@ func (b *Broker) openStorage() error {
 	}
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
-		FlushLingerMs: flushLinger(s.FlushLingerMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
+		FlushLingerMs: flushLinger(s.FlushLingerMs), CheckpointMs: min(max(s.RecoveryCheckpointIntervalMs, 1), mostCheckpointMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
 		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Cleaner: cleanerConfig(s.Cleaner), Events: events,
 	})
 	if err != nil {
@@ -167,6 +167,10 @@ func cleanerConfig(c config.Cleaner) storage.CleanerConfig {
 	}
 	return out
 }
+
+// mostCheckpointMs bounds log.flush.offset.checkpoint.interval.ms, whose default is a minute: recovery reads what lies above the recovery points, and
+// compaction stays below them.
+const mostCheckpointMs = 5_000
 
 // flushLinger is storage's form of ottla.flush.linger.ms, where 0 means the default.
 func flushLinger(ms int64) int64 {

@@ -413,7 +413,7 @@ func TestPowerCutDuringHousekeeping(t *testing.T) {
 		t.Skip("its settings are Ottla's")
 	}
 	cuts := number("OTTLA_HOUSE_CUTS", 52)
-	m := newMachine(t, map[string]string{"ottla.durability": "fsync", "log.cleaner.backoff.ms": "20", "log.retention.check.interval.ms": "40"})
+	m := newMachine(t, map[string]string{"ottla.durability": "fsync", "log.cleaner.backoff.ms": "20", "log.flush.offset.checkpoint.interval.ms": "30", "log.retention.check.interval.ms": "40"})
 	ctx, stop := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer stop()
 	more, finish := context.WithCancel(ctx)

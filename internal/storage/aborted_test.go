@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -115,4 +116,31 @@ func consumeCommitted(t *testing.T, l *storage.Log, from, end ids.Offset) map[id
 		}
 	}
 	return seen
+}
+
+// A watermark that was at the log's end before a crash is there after it, too, and nobody says so again: transactions that were aborted below it hold up no reader.
+func TestStableOffsetAfterACrash(t *testing.T) {
+	r := newFlipRig(t)
+	end := r.batches[len(r.batches)-1].NextOffset()
+	for _, watermark := range []ids.Offset{0, 20, end, end + 10} {
+		data := maps.Clone(r.states["early"])
+		data["data/replication-offset-checkpoint"] = fmt.Appendf(nil, "0\n1\nt 0 %d\n", watermark)
+		s := openStore(t, data.disk(t), "data")
+		l := openLog(t, s, flipConfig)
+		want := end
+		for _, a := range r.aborted {
+			if a.LastOffset >= watermark {
+				want = min(want, a.FirstOffset)
+			}
+		}
+		if got := l.LastStable(end); got != want {
+			t.Errorf("watermark %d: stable up to %d, want %d", watermark, got, want)
+		}
+		if l.SetHighWatermark(end); l.LastStable(end) != end {
+			t.Errorf("watermark %d: stable up to %d in the end", watermark, l.LastStable(end))
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

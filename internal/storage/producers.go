@@ -204,6 +204,9 @@ func (r *recovery) loadProducers() error {
 	if err := r.replayProducers(from); err != nil {
 		return fmt.Errorf("recover producers: %w", err)
 	}
+	if state := l.producers.state; state != nil {
+		state.SetHighWatermark(min(l.HighWatermark(), l.LogEnd())) // who learns that it is this one already tells nobody
+	}
 	l.noteUnstable()
 	return nil
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what the tests of this module drive: foreign Kafka clients and Kafka's own tools. Idempotent; quick when all is there.
-# Needs Go, Java 17 with Maven, Python 3.11 with venv, gcc. Asks only Debian's, PyPI's and Maven's registries, by their own clients.
+# Needs Go, Java 17 with Maven, Python 3.11 with venv, Node 20 with npm, gcc. Asks only Debian's, PyPI's, Maven's and npm's registries, by
+# their own clients.
 # All that it makes lies in ${OTTLA_TEST_CACHE:-~/.cache/ottla-test}, outside the tree; test/env prints the versions.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -51,10 +52,18 @@ if ! done_for kafka "$(cat "$here/kafka/pom.xml")"; then
     -DincludeScope=runtime -DoutputDirectory="$cache/kafka" >&2
   mark kafka "$(cat "$here/kafka/pom.xml")"
 fi
-if ! done_for java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"; then
+if ! done_for java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.xml")"; then
   rm -rf "$cache/java"; mkdir -p "$cache/java"
-  javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/clients/java/*.java
-  mark java "$(cat "$here"/clients/java/*.java "$here/kafka/pom.xml")"
+  javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/{clients,groups}/java/*.java
+  mark java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.xml")"
+fi
+
+# Node: its clients for the tests of groups. Their modules must lie beside the program that imports them.
+if ! done_for node "$(cat "$here"/groups/node/*)" "$(node --version)"; then
+  rm -rf "$cache/node"; mkdir -p "$cache/node"
+  cp "$here"/groups/node/* "$cache/node/"
+  (cd "$cache/node" && npm ci --silent --no-audit --no-fund --ignore-scripts >&2)
+  mark node "$(cat "$here"/groups/node/*)" "$(node --version)"
 fi
 
 # librdkafka's own tests: the source comes with the Rust crate that wraps it.

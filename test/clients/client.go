@@ -2,7 +2,7 @@
 // reads. Clients in Go run inside the test (franz.go, sarama.go); those of other languages are small programs under python/ and java/ that
 // speak one line protocol (driver.go); kcat and Kafka's own tools are called as a person would call them.
 //
-// No consumer groups here: everything reads by assignment.
+// Everything reads by assignment; groups have a package of their own (../groups).
 package clients
 
 import (

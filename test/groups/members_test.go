@@ -34,7 +34,7 @@ func command(client, protocol, bootstrap, group, topic string) []string {
 			"-Dlog4j2.configurationFile=file:" + filepath.Join(broker.ModuleDir(), "kafka/log4j2-quiet.properties"),
 			"-cp", filepath.Join(cache, "java") + ":" + filepath.Join(cache, "kafka") + "/*", "Member"}, rest...)
 	case "kcat":
-		return []string{"kcat", "-b", bootstrap, "-G", group, "-u", "-f", `%p %o %s\n`, "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=500",
+		return []string{"kcat", "-b", bootstrap, "-G", group, "-E", "-q", "-u", "-f", `%p %o %s\n`, "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=500",
 			"-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=500", "-X", "reconnect.backoff.max.ms=500", "-X", "fetch.wait.max.ms=100", "-X", "log_level=0", topic}
 	}
 	return []string{os.Args[0], client, bootstrap, group, topic} // in Go: itself

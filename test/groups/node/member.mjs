@@ -5,7 +5,8 @@ const say = (partition, offset, value) => process.stdout.write(`${partition} ${o
 
 async function kafkajs () {
   const { Kafka, logLevel } = await import('kafkajs')
-  const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 200, maxRetryTime: 1000, retries: 60 } })
+  const logCreator = () => ({ log }) => process.stderr.write(JSON.stringify(log) + '\n')
+  const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.WARN, logCreator, retry: { initialRetryTime: 200, maxRetryTime: 1000, retries: 60 } })
   const consumer = kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 500, rebalanceTimeout: 15000, maxWaitTimeInMs: 100 })
   process.once('SIGTERM', () => consumer.disconnect().finally(() => process.exit(0)))
   await consumer.connect()

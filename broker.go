@@ -125,10 +125,15 @@ func (b *Broker) openStorage() error {
 			known.loseDirectories()
 		}
 	}
+	reserve := reserveBytes(b.doors.disk, b.settings.allDirs())
+	reserveFile := min(reserve/4, 4<<20)
+	if b.config.InMemory { // nobody else fills that disk
+		reserveFile = 0
+	}
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), CheckpointMs: min(max(s.RecoveryCheckpointIntervalMs, 1), mostCheckpointMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserveBytes(b.doors.disk, b.settings.allDirs()), Cleaner: cleanerConfig(s.Cleaner), Events: events,
+		ReserveBytes: reserve, ReserveFileBytes: reserveFile, Cleaner: cleanerConfig(s.Cleaner), Events: events,
 	})
 	if err != nil {
 		return err

@@ -57,9 +57,13 @@ func (c *cluster) follow(image *metadata.Image) {
 		before = metadata.Empty()
 	}
 	delta := metadata.Between(before, image)
-	for _, topic := range delta.Deleted {
-		if err := c.partitions.Remove(topic.ID); err != nil {
-			c.logger.Error("a deleted topic's log could not be removed: it takes space until the next start", "topic", topic.Name, "topicId", topic.ID, "error", err)
+	if len(delta.Deleted) > 0 {
+		deleted := make([]ids.TopicID, len(delta.Deleted))
+		for i, topic := range delta.Deleted {
+			deleted[i] = topic.ID
+		}
+		if err := c.partitions.Remove(deleted...); err != nil {
+			c.logger.Error("logs of deleted topics could not be removed: they take space until the next start", "topics", len(deleted), "error", err)
 		}
 	}
 	c.openFound(image, delta.Created)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/ottla-io/ottla"
 )
 
@@ -20,6 +22,11 @@ func TestDocsMetrics(t *testing.T) {
 	// A connection that was served and closed, so that metrics with labels have samples.
 	client := newClient(t, broker)
 	produce(t, client, "t", 0, 1)
+	commits := kadm.Offsets{}
+	commits.AddOffset("t", 0, 1, -1)
+	if _, err := kadm.NewClient(client).CommitOffsets(patient(t), "g", commits); err != nil {
+		t.Fatal(err)
+	}
 	client.Close()
 	scrape := ""
 	for ctx := patient(t); !strings.Contains(scrape, "ottla_connections_closed_total{"); {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // Appended is where a batch went.
@@ -26,11 +28,16 @@ type Appended struct {
 // Errors: those of producerstate; ErrStaleEpoch; *OfflineError; vfs.ErrNoSpace and *LowSpaceError, wrapped, after which reads
 // go on and later appends may succeed; ErrClosed.
 func (l *Log) Append(b record.Batch, epoch ids.LeaderEpoch, nowMs int64) (Appended, error) {
+	l.dir.noteAppended(len(b))
 	l.mu.Lock()
 	rolledTo, appended, err := l.appendOne(b, epoch, nowMs)
+	spare := err != nil && l.cfg.Internal && errors.Is(err, vfs.ErrNoSpace)
 	l.mu.Unlock()
 	if rolledTo >= 0 {
 		l.rolled(rolledTo)
+	}
+	if spare && l.dir.releaseReserve() {
+		return l.Append(b, epoch, nowMs)
 	}
 	return appended, err
 }

@@ -108,6 +108,8 @@ type Config struct {
 	// ReserveBytes of each directory's file system are kept for internal logs and deletes; 0: no reserve. Appends of other logs
 	// are refused below it, and accepted again a quarter of it above.
 	ReserveBytes int64
+	// ReserveFileBytes are held by a file in each directory and given back when ReserveBytes were not enough; 0: no such file.
+	ReserveFileBytes int64
 	// DedicatedFS: each directory is a file system of its own, so that one syncfs may stand for many fdatasyncs.
 	DedicatedFS bool
 	Cleaner     CleanerConfig

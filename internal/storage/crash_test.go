@@ -215,10 +215,12 @@ func (c *crashScript) step() {
 	case r < 96:
 		c.note("delete")
 		c.going = true
-		if err := c.store.DeleteLog(tp0, c.life().id); err != nil {
+		full := c.faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: "*-checkpoint*", Action: vfs.FailNoSpace, Limit: 1, Probability: 0.3, Seed: c.random.Uint64()})
+		if err := c.store.DeleteLogs(storage.LogName{Topic: tp0, ID: c.life().id}); err != nil {
 			c.fatalf("delete: %v", err)
 		}
 		c.going, c.gone = false, true
+		full.Remove()
 		c.lives = append(c.lives, newLife(len(c.lives)))
 		c.gone = false
 		c.openLog()

@@ -35,6 +35,9 @@ type directory struct {
 	usable       atomic.Int64            // bytes, at the last look
 	total        atomic.Int64
 	flushedBytes atomic.Int64 // since the last checkpoint
+	unmeasured   atomic.Int64 // bytes appended since the last look at the space
+	reserve      reserve
+	stale        map[ids.TopicPartition]bool // names of deleted logs that a full disk kept in the checkpoints; guarded by mu
 
 	checkpoints checkpoints
 	retention   retention
@@ -117,6 +120,7 @@ func (d *directory) measure() {
 	}
 	d.total.Store(total)
 	d.usable.Store(usable)
+	d.unmeasured.Store(0)
 	low := d.low.Load()
 	switch {
 	case !low && usable < reserve && d.low.CompareAndSwap(false, true):
@@ -241,9 +245,13 @@ func (d *directory) write(name string, have *offsetCheckpoint, want offsetCheckp
 
 // forget removes logs from the checkpoints, durably, so that a later log of the same name starts with nothing.
 func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
+	return d.sparing(func() error { return d.forgetOnce(gone) })
+}
+
+func (d *directory) forgetOnce(gone func(ids.TopicPartition) bool) error {
 	drop := func(c offsetCheckpoint) offsetCheckpoint {
 		c = maps.Clone(c)
-		maps.DeleteFunc(c, func(tp ids.TopicPartition, _ ids.Offset) bool { return gone(tp) })
+		maps.DeleteFunc(c, func(tp ids.TopicPartition, _ ids.Offset) bool { return gone(tp) || d.stale[tp] })
 		return c
 	}
 	return d.writing(func() error {
@@ -256,8 +264,36 @@ func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
 		if err := d.write(cleanerFile, &d.cleaned, drop(d.cleaned)); err != nil {
 			return err
 		}
-		return d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks))
+		if err := d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks)); err != nil {
+			return err
+		}
+		d.stale = nil
+		return nil
 	})
+}
+
+// forgetLater remembers names of deleted logs that could not be taken from the checkpoints.
+func (d *directory) forgetLater(gone map[ids.TopicPartition]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stale == nil {
+		d.stale = make(map[ids.TopicPartition]bool, len(gone))
+	}
+	maps.Copy(d.stale, gone)
+}
+
+// freeName makes sure that a new log inherits nothing from a deleted one of its name.
+func (d *directory) freeName(tp ids.TopicPartition) error {
+	d.mu.Lock()
+	stale := d.stale[tp]
+	d.mu.Unlock()
+	if !stale {
+		return nil
+	}
+	if err := d.forget(func(ids.TopicPartition) bool { return false }); err != nil {
+		return fmt.Errorf("take the deleted log of the name %s from the checkpoints: %w", tp, err)
+	}
+	return nil
 }
 
 // firstDirty is what cleaner-offset-checkpoint says of a log; ok is false if it was never compacted.

@@ -30,7 +30,7 @@ func TestDeletionIsDurable(t *testing.T) {
 		if err := waitOn(run.OS(), l).flush(l); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.DeleteLog(tp0, topicID); err != nil {
+		if err := s.DeleteLogs(storage.LogName{Topic: tp0, ID: topicID}); err != nil {
 			t.Fatal(err)
 		}
 		left := mem.Crash()
@@ -143,7 +143,7 @@ func TestDeletedFilesGiveTheirSpaceBack(t *testing.T) {
 		if settle(); used()-before > 80_000 {
 			t.Errorf("%d bytes are taken after retention left %d of %d", used()-before, l.Size(), 20*9_000)
 		}
-		if err := s.DeleteLog(tp0, topicID); err != nil {
+		if err := s.DeleteLogs(storage.LogName{Topic: tp0, ID: topicID}); err != nil {
 			t.Fatal(err)
 		}
 		if settle(); used() > before+8192 { // the checkpoints, a page each

@@ -321,6 +321,7 @@ func (r *retention) step(s *slice) time.Duration {
 	}
 	if r.pass.logs == nil {
 		d.measure()
+		d.restoreReserve()
 	}
 	r.pass.begin(d)
 	nowMs := d.store.env().Now().UnixMilli()

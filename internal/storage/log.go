@@ -140,8 +140,11 @@ func (l *Log) Flush(now bool) {
 // SetConfig replaces the topic's settings; they count from the next append on.
 func (l *Log) SetConfig(cfg LogConfig) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.cfg = cfg.withDefaults()
+	l.mu.Unlock()
+	if l.dir.low.Load() { // perhaps it is a lower retention, to make room
+		l.store.work.wake(l.dir.retention.task, 0)
+	}
 }
 
 // Config returns the settings in force.

@@ -72,7 +72,9 @@ func (l *Log) prepareDeletion(before ids.Offset) error {
 	l.keepWindows()
 	rolledTo := notRolled
 	if s := l.active(); before == l.LogEnd() && s != nil && s.size.Load() > 0 {
-		if fresh, err := l.roll(); err != nil {
+		var fresh *segment
+		err := l.dir.sparing(func() (err error) { fresh, err = l.roll(); return err })
+		if err != nil {
 			l.store.problem("roll "+l.tp.String()+", all of whose records are deleted; the last segment stays", err)
 		} else {
 			rolledTo = fresh.base
@@ -157,6 +159,10 @@ func (d *directory) raiseLogStarts(raises []raise) error {
 	if len(raises) == 0 {
 		return nil
 	}
+	return d.sparing(func() error { return d.raiseOnce(raises) })
+}
+
+func (d *directory) raiseOnce(raises []raise) error {
 	return d.writing(func() error {
 		starts := maps.Clone(d.starts)
 		for i := range raises {

@@ -560,7 +560,7 @@ func TestRegionOutlivesRetentionAndEviction(t *testing.T) {
 	if _, err := l.Read(0, l.LogEnd(), 100, true); !errors.Is(err, storage.ErrOffsetOutOfRange) {
 		t.Fatalf("read of what was deleted: %v", err)
 	}
-	if err := s.DeleteLog(tp0, topicID); err != nil {
+	if err := s.DeleteLogs(storage.LogName{Topic: tp0, ID: topicID}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Read(l.LogStart(), l.LogEnd(), 100, true); !errors.Is(err, storage.ErrClosed) {

@@ -25,6 +25,8 @@ const (
 	lockFile          = ".lock"
 	// failedSyncFile is ours: where each log's durable part ends, written when an fsync failed.
 	failedSyncFile = "ottla.failed-sync"
+	// reserveFileName is ours: space to give back when the disk is full.
+	reserveFileName = "ottla.reserve"
 )
 
 // In a partition's directory:

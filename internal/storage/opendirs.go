@@ -165,6 +165,9 @@ func (d *directory) begin(entries []vfs.Entry) error {
 	if err := d.cutFailedSync(); err != nil {
 		return err
 	}
+	if i := slices.IndexFunc(entries, func(e vfs.Entry) bool { return e.Name == reserveFileName }); i >= 0 {
+		d.reserve.held = entries[i].Size
+	}
 	// A log that was deleted just before a crash may still have its recovery point: the next of its name must not inherit it.
 	if err := d.forget(func(tp ids.TopicPartition) bool { return d.store.foundIn(d, tp) == nil }); err != nil {
 		return err
@@ -175,6 +178,7 @@ func (d *directory) begin(entries []vfs.Entry) error {
 		}
 	}
 	d.measure()
+	d.restoreReserve()
 	return nil
 }
 

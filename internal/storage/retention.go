@@ -57,7 +57,8 @@ func (l *Log) retainFrom(nowMs int64) (start, rolledTo ids.Offset, err error) {
 	if n < len(segments) {
 		return segments[n].base, notRolled, nil
 	}
-	fresh, err := l.roll()
+	var fresh *segment
+	err = l.dir.sparing(func() (err error) { fresh, err = l.roll(); return err })
 	if err != nil {
 		return 0, notRolled, fmt.Errorf("roll an expired segment: %w", err)
 	}

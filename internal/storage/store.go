@@ -228,6 +228,9 @@ func (s *Store) openFound(f *foundLog, w Wanted) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dir.freeName(w.Topic); err != nil {
+		return nil, err
+	}
 	return s.newLog(dir, w.Topic, w.ID, w.Config), nil
 }
 

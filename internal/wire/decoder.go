@@ -199,6 +199,10 @@ func (d *Decoder) readLength(flexible, short, nullable bool) int {
 		d.fail("length exceeds what remains")
 		return -1
 	}
+	if short && n > math.MaxInt16 {
+		d.fail("string of more than 32767 bytes") // as in Kafka: it has to fit into versions that are not flexible, too
+		return -1
+	}
 	if n < 0 {
 		if !nullable {
 			d.fail("null where none is allowed")

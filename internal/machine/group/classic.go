@@ -56,6 +56,7 @@ type classic struct {
 
 	members  []*member      // in order of joining
 	knowing  map[string]int // members that know each protocol
+	bytes    int            // of what all members say of themselves
 	byID     map[string]*member
 	byStatic map[string]*member // by group.instance.id
 	joining  int                // members that wait in JoinGroup
@@ -242,14 +243,24 @@ func (c *classic) subscribes(topic string) bool {
 	return c.subscribed[topic]
 }
 
-// know counts a member's protocols, or with by = -1 no longer.
+// know counts a member's protocols and bytes, or with by = -1 no longer.
 func (c *classic) know(one *member, by int) {
+	c.bytes += by * one.size()
 	for i := range one.protocols {
 		name := one.protocols[i].Name
 		if c.knowing[name] += by; c.knowing[name] == 0 {
 			delete(c.knowing, name)
 		}
 	}
+}
+
+// size is what a member says of itself, in bytes.
+func (one *member) size() int {
+	n := len(one.id) + len(one.instanceID.Value) + len(one.client.ID) + len(one.client.Host)
+	for i := range one.protocols {
+		n += len(one.protocols[i].Name) + len(one.protocols[i].Metadata)
+	}
+	return n
 }
 
 // supports tells whether somebody with these protocols can be a member: all members have one of them in common.

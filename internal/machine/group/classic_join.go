@@ -99,9 +99,17 @@ func (j *join) run() []machine.Record {
 	return refuseJoin(j.reply, id, wire.ErrorMemberIDRequired)
 }
 
-// hasRoom tells whether group.max.size lets this member in.
+// maxMembersBytes bounds what all members of a group say of themselves. Kafka has no such bound, and fails later: such a group's
+// record is far above message.max.bytes.
+const maxMembersBytes = 32 << 20
+
+// hasRoom tells whether group.max.size, and memory, let this member in.
 func (j *join) hasRoom() bool {
 	one, size := j.c.byID[j.req.MemberId], int(j.settings.MaxSize)
+	asked := member{client: j.client, protocols: j.req.Protocols}
+	if bytes := j.c.bytes + asked.size(); one == nil && bytes > maxMembersBytes || one != nil && bytes-one.size() > maxMembersBytes {
+		return false
+	}
 	switch j.c.state {
 	case empty:
 		return true
@@ -185,6 +193,7 @@ func (j *join) add(id string) []machine.Record {
 	c, m := j.c, j.m
 	m.removePending(c, id)
 	one := &member{id: id, instanceID: j.req.GroupInstanceId, client: j.client, isNew: true}
+	c.know(one, 1)
 	if len(c.members) == 0 {
 		c.protocolType = j.req.ProtocolType
 	}
@@ -231,7 +240,9 @@ func (j *join) replace(old *member, id string) []machine.Record {
 	c.answerJoin(old, failedJoin(old.id, wire.ErrorFencedInstanceID))
 	answerSync(old, &wire.SyncGroupResponse{ErrorCode: wire.ErrorFencedInstanceID, Assignment: []byte{}})
 	m.timers.stop(&old.session)
+	c.know(old, -1)
 	one := &member{id: id, instanceID: old.instanceID, client: old.client, protocols: old.protocols, assignment: old.assignment}
+	c.know(one, 1)
 	c.members[slices.Index(c.members, old)] = one
 	delete(c.byID, old.id)
 	c.byID[id], c.byStatic[one.instanceID.Value] = one, one

@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -32,9 +33,28 @@ func (m *Machine) SyncGroup(at machine.Moment, req *wire.SyncGroupRequest, reply
 	if one.id != c.leader {
 		return nil
 	}
+	return m.assign(at, c, req)
+}
+
+// maxGroupBytes bounds a group's record. Kafka's bound is that of every batch, message.max.bytes.
+const maxGroupBytes = 64 << 20
+
+// assign gives every member what the leader says. A group that would be too large for its record has to try again.
+func (m *Machine) assign(at machine.Moment, c *classic, req *wire.SyncGroupRequest) []machine.Record {
 	assigned := make(map[string][]byte, len(req.Assignments))
 	for i := range req.Assignments {
 		assigned[req.Assignments[i].MemberId] = req.Assignments[i].Assignment
+	}
+	bytesInAll := c.bytes
+	for _, one := range c.members {
+		bytesInAll += len(assigned[one.id])
+	}
+	if bytesInAll > maxGroupBytes {
+		for _, one := range c.members {
+			answerSync(one, &wire.SyncGroupResponse{ErrorCode: wire.ErrorUnknownServerError, Assignment: []byte{}})
+			m.touch(at, c, one)
+		}
+		return m.prepareRebalance(at, c, fmt.Sprintf("an assignment of %d bytes is too large to be kept", bytesInAll))
 	}
 	c.transition(at, stable)
 	for _, one := range c.members {

@@ -21,6 +21,7 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, 0, len(req.Topics))}
 	var records []machine.Record
 	code, checked := wire.ErrorNone, false
+	size := 0
 	var each func(ids.TopicID, int32) wire.ErrorCode
 	for i := range req.Topics {
 		asked := &req.Topics[i]
@@ -57,12 +58,37 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 			case tooLong(p.CommittedMetadata.Value, m.cfg.Settings().OffsetMetadataMaxBytes):
 				result.ErrorCode = wire.ErrorOffsetMetadataTooLarge
 			default:
-				records = append(records, offsetRecord(at, req, topic, p))
+				size += len(req.GroupId) + len(topic.Name) + len(p.CommittedMetadata.Value) + commitOverhead
+				if size <= maxCommitBytes {
+					records = append(records, offsetRecord(at, req, topic, p))
+				}
 			}
 		}
 	}
+	if size > maxCommitBytes {
+		return nil, refuseCommit(resp, wire.ErrorUnknownServerError) // Kafka's code for what is too large for a batch
+	}
 	m.totals.Commits += len(records)
 	return records, resp
+}
+
+// maxCommitBytes bounds the records of one commit: a short entry of the request becomes a record with the group's whole name.
+// Kafka's bound is that of every batch, message.max.bytes.
+const maxCommitBytes = 16 << 20
+
+// commitOverhead is what a record takes beside its texts, about.
+const commitOverhead = 64
+
+// refuseCommit puts code where it says that an offset was taken.
+func refuseCommit(resp *wire.OffsetCommitResponse, code wire.ErrorCode) *wire.OffsetCommitResponse {
+	for i := range resp.Topics {
+		for k := range resp.Topics[i].Partitions {
+			if p := &resp.Topics[i].Partitions[k]; p.ErrorCode == wire.ErrorNone {
+				p.ErrorCode = code
+			}
+		}
+	}
+	return resp
 }
 
 // committedTopic is the topic that a commit names, or the code for one that does not exist.

@@ -195,7 +195,9 @@ func (l *live) consistent() error {
 func (c *classic) consistent() error {
 	joining, statics := 0, 0
 	knowing := make(map[string]int)
+	size := 0
 	for _, one := range c.members {
+		size += one.size()
 		if one.join != nil {
 			joining++
 		}
@@ -228,6 +230,8 @@ func (c *classic) consistent() error {
 		}
 	}
 	switch {
+	case size != c.bytes:
+		return fmt.Errorf("counts %d bytes, has %d", c.bytes, size)
 	case joining != c.joining, len(c.byID) != len(c.members), len(c.byStatic) != statics, fmt.Sprint(knowing) != fmt.Sprint(c.knowing):
 		return fmt.Errorf("counts: joining %d, should be %d; %d ids of %d; %d static of %d; protocols %v, should be %v",
 			c.joining, joining, len(c.byID), len(c.members), len(c.byStatic), statics, c.knowing, knowing)

@@ -150,6 +150,12 @@ func (l *live) runSet(a args) {
 		switch name {
 		case "maxSize":
 			l.set.MaxSize = int32(n)
+		case "consumerMaxSize":
+			l.set.ConsumerMaxSize = int32(n)
+		case "interval":
+			l.set.Consumer.AssignmentIntervalMs = int32(n)
+		case "policy":
+			l.set.UpgradeOnline, l.set.DowngradeOnline = value == "bidirectional" || value == "upgrade", value == "bidirectional" || value == "downgrade"
 		case "delay":
 			l.set.InitialRebalanceDelayMs = int32(n)
 		case "keep":
@@ -298,7 +304,7 @@ func (l *live) runCommit(a args) {
 }
 
 func (l *live) runFetch(a args) {
-	asked := &wire.OffsetFetchRequestGroup{GroupId: a.word(0), MemberEpoch: -1}
+	asked := &wire.OffsetFetchRequestGroup{GroupId: a.word(0), MemberId: a.nullable("id"), MemberEpoch: int32(a.number("epoch", -1))}
 	for _, word := range a.rest() {
 		name, id, index, _ := l.partition(word)
 		asked.Topics = append(asked.Topics, wire.OffsetFetchRequestTopics{Name: name, TopicId: id, PartitionIndexes: []int32{index}})

@@ -206,7 +206,7 @@ const (
 
 // largerPackages may have more lines than maxPackageLines. storage holds all that knows a partition's files and the lock that guards them, compaction too:
 // what of it could stand alone is small.
-var largerPackages = map[string]int{"internal/storage": 10_000}
+var largerPackages = map[string]int{"internal/storage": 10_500}
 
 func sizeRule(sources []*source) (breaches []string) {
 	lines := make(map[string]int)

@@ -284,6 +284,9 @@ func (l *Log) manifestEntry() (manifestEntry, bool) {
 	if active == nil || l.failure.Load() != nil || l.LogEnd() != l.DurableEnd() || l.lastSnapshot != l.LogEnd() || l.firstUnstable.Load() != noUnstable {
 		return manifestEntry{}, false
 	}
+	if all := l.list(); len(all) > 1 && all[1].base <= l.LogStart() {
+		return manifestEntry{}, false // the first goes at the next start
+	}
 	entries, err := l.store.cfg.FS.List(l.path)
 	if err != nil || !l.onlyItsFiles(entries) {
 		return manifestEntry{}, false

@@ -28,6 +28,9 @@ type modelBatch struct {
 	times []int64
 	epoch ids.LeaderEpoch
 	first int32 // sequence of the first record, if it is idempotent
+	// of transactions: whose it is (0: none's), and whether it is the marker that ends one
+	transaction     ids.ProducerID
+	marker, aborted bool
 }
 
 // modelSegment is a segment as the model expects it.
@@ -50,8 +53,10 @@ type model struct {
 	// segments are those that the log has, the last being the active one.
 	segments []modelSegment
 	start    ids.Offset
-	ts       int64
-	epoch    ids.LeaderEpoch
+	// forgotten batches, the first of batches, are unknown to the log's producer state.
+	forgotten int
+	ts        int64
+	epoch     ids.LeaderEpoch
 	// of one idempotent producer: what the log accepted of it, and the last five of those that it is sure to know
 	sent   []modelBatch
 	window []modelBatch
@@ -80,6 +85,7 @@ func (m *model) reopen() {
 	}
 	m.store = openStore(m.t, m.fs, "data")
 	m.log = openLog(m.t, m.store, m.cfg)
+	m.log.SetHighWatermark(m.end())
 	if m.log.DurableEnd() != m.end() {
 		m.fatalf("reopened log is durable up to %d of %d", m.log.DurableEnd(), m.end())
 	}
@@ -119,6 +125,7 @@ func (m *model) shape(when string) {
 		m.fatalf("%s: log from %d to %d, %d segments of %d bytes, want %d to %d, %d of %d", when, m.log.LogStart(), m.log.LogEnd(),
 			m.log.Segments(), m.log.Size(), m.start, m.end(), len(m.segments), size)
 	}
+	m.stable(when)
 	if m.start > 0 {
 		if _, err := m.log.Read(m.start-1, m.end(), 10, true); !errors.Is(err, storage.ErrOffsetOutOfRange) {
 			m.fatalf("%s: read below the log start: %v", when, err)
@@ -168,10 +175,12 @@ func (m *model) truncate() {
 		m.resize()
 		if m.end() < m.start { // one batch held both the start and the cut
 			m.batches = append(m.batches, modelBatch{base: m.start, next: m.start})
-			m.segments, m.sent = nil, nil
+			m.segments, m.sent, m.forgotten = nil, nil, len(m.batches)
 		}
 		m.raise(m.start)
 		m.recallWindow()
+		m.forgotten = min(m.forgotten, len(m.batches))
+		m.log.SetHighWatermark(m.end())
 	}
 	m.epoch++
 	m.shape(fmt.Sprintf("truncated to %d", at))
@@ -208,7 +217,8 @@ func (m *model) startAnew(at ids.Offset) {
 		m.fatalf("start anew at %d: %v", at, err)
 	}
 	m.start, m.segments, m.sent, m.window = at, nil, nil, nil
-	m.batches = []modelBatch{{base: at, next: at}}
+	m.batches, m.forgotten = []modelBatch{{base: at, next: at}}, 0
+	m.log.SetHighWatermark(m.end())
 	m.epoch++
 	m.shape(fmt.Sprintf("begun anew at %d", at))
 }
@@ -279,14 +289,110 @@ func (m *model) append() {
 	if err != nil || a.Duplicate || a.BaseOffset != m.end() {
 		m.fatalf("append at %d: %+v, %v", m.end(), a, err)
 	}
-	made.bytes, made.base, made.next = batch, a.BaseOffset, a.LastOffset+1
-	m.batches = append(m.batches, made)
-	m.grow(made)
-	m.shape("after an append")
+	made = m.added(made, batch, a)
 	if idempotent {
 		m.sent = append(m.sent, made)
 		m.window = append(m.window, made)
 		m.window = m.window[max(0, len(m.window)-producerstate.Window):]
+	}
+}
+
+// added notes a batch that the log took.
+func (m *model) added(made modelBatch, batch record.Batch, a storage.Appended) modelBatch {
+	made.bytes, made.base, made.next = batch, a.BaseOffset, a.LastOffset+1
+	m.batches = append(m.batches, made)
+	m.grow(made)
+	m.log.SetHighWatermark(m.end())
+	m.shape("after an append")
+	return made
+}
+
+// transact goes on with one of a few transactions: with data, or with the marker that ends it, now and then one that is not open.
+func (m *model) transact() {
+	producer := ids.ProducerID(200 + m.random.IntN(3))
+	made := modelBatch{epoch: m.epoch, transaction: producer, times: []int64{m.ts}}
+	var batch record.Batch
+	if m.random.IntN(3) == 0 {
+		end := record.EndTransaction{Type: record.ControlCommit, CoordinatorEpoch: 1}
+		if made.marker, made.aborted = true, m.random.IntN(2) == 0; made.aborted {
+			end.Type = record.ControlAbort
+		}
+		batch = record.EndTransactionMarker(producer, 0, end, m.ts)
+	} else {
+		for _, b := range m.batches[m.forgotten:] {
+			if b.transaction == producer && !b.marker {
+				made.first = b.first + 1
+			}
+		}
+		b := record.NewBuilder(record.None, record.DefaultLevel)
+		b.Producer(producer, 0, made.first)
+		b.Transactional()
+		b.Append(m.ts, nil, bytes.Repeat([]byte("t"), m.random.IntN(200)))
+		var err error
+		if batch, err = b.Build(); err != nil {
+			m.fatalf("%v", err)
+		}
+	}
+	a, err := m.log.Append(batch, m.epoch, m.ts)
+	if err != nil {
+		m.fatalf("append of transaction %d at %d: %v", producer, m.end(), err)
+	}
+	m.added(made, batch, a)
+}
+
+// transactions are the first offsets of the open ones, and those that were aborted.
+func (m *model) transactions() (open map[ids.ProducerID]ids.Offset, aborted []producerstate.Completed) {
+	open = make(map[ids.ProducerID]ids.Offset)
+	for _, b := range m.batches[m.forgotten:] {
+		first, begun := open[b.transaction]
+		switch {
+		case b.transaction == 0:
+		case b.marker:
+			if delete(open, b.transaction); begun && b.aborted {
+				aborted = append(aborted, producerstate.Completed{ProducerID: b.transaction, FirstOffset: first, LastOffset: b.base, Aborted: true})
+			}
+		case !begun:
+			open[b.transaction] = b.base
+		}
+	}
+	return open, aborted
+}
+
+// stable compares the last stable offset.
+func (m *model) stable(when string) {
+	m.t.Helper()
+	open, _ := m.transactions()
+	want := m.end()
+	for _, first := range open {
+		want = min(want, first)
+	}
+	want = max(want, m.start)
+	if got := m.log.LastStable(m.end()); got != want {
+		m.fatalf("%s: last stable offset %d, want %d of %d to %d", when, got, want, m.start, m.end())
+	}
+}
+
+// abortions compares what a read_committed consumer is told of a region.
+func (m *model) abortions(r *storage.Region, from ids.Offset) {
+	m.t.Helper()
+	var got, want []producerstate.Completed
+	err := m.log.Aborted(r, from, func(t producerstate.Completed) {
+		t.LastStableOffset = 0
+		got = append(got, t)
+	})
+	if err != nil {
+		m.fatalf("aborted transactions from %d on: %v", from, err)
+	}
+	_, aborted := m.transactions()
+	for _, t := range aborted {
+		if t.LastOffset >= from && t.FirstOffset < r.Bound() {
+			want = append(want, t)
+		}
+	}
+	if !slices.EqualFunc(got, want, func(a, b producerstate.Completed) bool {
+		return a.ProducerID == b.ProducerID && a.FirstOffset == b.FirstOffset && a.LastOffset == b.LastOffset
+	}) {
+		m.fatalf("aborted from %d, below %d: %+v, want %+v", from, r.Bound(), got, want)
 	}
 }
 
@@ -299,6 +405,9 @@ func (m *model) read() {
 	r, err := m.log.Read(from, limit, maxBytes, minOne)
 	if err != nil {
 		m.fatalf("read at %d: %v", from, err)
+	}
+	if r.Size() > 0 {
+		m.abortions(&r, from)
 	}
 	got := regionBytes(m.t, &r)
 	want := m.wantFrom(from, min(limit, end))
@@ -439,7 +548,7 @@ func (m *model) epochs() {
 	}
 }
 
-// TestModel holds the log against a slice of batches: append, roll, retain, delete records, reopen, read at random offsets and limits, timestamps, epochs, and the
+// TestModel holds the log against a slice of batches: append, roll, retain, delete records, truncate, reopen, read at random offsets and limits, timestamps, epochs, and the
 // window of five batches of an idempotent producer across restarts (invariant 9).
 func TestModel(t *testing.T) {
 	seeds := *modelSeeds
@@ -460,8 +569,10 @@ func TestModel(t *testing.T) {
 		m.reopen()
 		for range 300 {
 			switch r := random.IntN(100); {
-			case r < 45:
+			case r < 35:
 				m.append()
+			case r < 45:
+				m.transact()
 			case r < 75:
 				m.read()
 			case r < 85:

@@ -43,6 +43,7 @@ func ottla(dir string) broker.Config {
 // TestTakeOverAndBack: topics of every kind, written by Kafka into three directories and killed, are served whole by Ottla; what Ottla adds is
 // served by Kafka, with all that was there before; and Ottla takes it all over again after Kafka's clean stop.
 func TestTakeOverAndBack(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	origin, dir := t.TempDir(), t.TempDir()
@@ -60,6 +61,8 @@ func TestTakeOverAndBack(t *testing.T) {
 	b = start(t, ottla(dir))
 	compare(t, "Ottla after Kafka's kill -9", want, look(t, ctx, b.Addr()))
 	keepsBytes(t, before, segments(t, dir))
+	hasCommitted(t, ctx, b.Addr(), "Ottla after Kafka's kill -9", 7)
+	commit(t, ctx, b.Addr(), 9)
 	add(t, ctx, b.Addr(), "by-ottla", "plain")
 	compact(t, ctx, b.Addr())
 	want = look(t, ctx, b.Addr())
@@ -68,9 +71,7 @@ func TestTakeOverAndBack(t *testing.T) {
 
 	b = start(t, kafka(dir))
 	compare(t, "Kafka after Ottla", want, look(t, ctx, b.Addr()))
-	if offsets := committed(t, ctx, b.Addr()); offsets["simple"] != 7 || offsets["classic"] != 50 {
-		t.Errorf("committed offsets after both: %v", offsets)
-	}
+	hasCommitted(t, ctx, b.Addr(), "Kafka after Ottla", 9)
 	add(t, ctx, b.Addr(), "by-kafka-again", "plain")
 	want = look(t, ctx, b.Addr())
 	stop(t, b)
@@ -78,6 +79,7 @@ func TestTakeOverAndBack(t *testing.T) {
 
 	b = start(t, ottla(dir))
 	compare(t, "Ottla after Kafka's clean stop", want, look(t, ctx, b.Addr()))
+	hasCommitted(t, ctx, b.Addr(), "Ottla after Kafka's clean stop", 9)
 	stop(t, b)
 	if records := dumpsAgree(t, ctx, dir); records["plain"] != 1_700 || records["transactional"] < 92 || records["compacted"] == 0 {
 		t.Errorf("dumped: %v", records)
@@ -178,11 +180,7 @@ func fill(t *testing.T, ctx context.Context, addr string) {
 	if _, err := admin.DeleteRecords(ctx, remove); err != nil {
 		t.Fatal(err)
 	}
-	simple := make(kadm.Offsets)
-	simple.Add(kadm.Offset{Topic: "plain", At: 7, LeaderEpoch: -1})
-	if err := admin.CommitAllOffsets(ctx, "simple", simple); err != nil {
-		t.Fatal(err)
-	}
+	commit(t, ctx, addr, 7)
 	member := client(t, addr, kgo.ConsumerGroup("classic"), kgo.ConsumeTopics("transactional"), kgo.DisableAutoCommit())
 	member.PollRecords(ctx, 1)
 	var failed error
@@ -386,6 +384,23 @@ func compare(t *testing.T, what string, want, got view) {
 	}
 	if len(got.All["plain/0"]) < 500 || len(got.All["transactional/0"]) < 90 || len(got.Committed["transactional/0"]) > 40 || got.Starts["deleted/0"] != 1003 {
 		t.Fatalf("%s: too little to compare: %d, %d, %d, %d", what, len(got.All["plain/0"]), len(got.All["transactional/0"]), len(got.Committed["transactional/0"]), got.Starts["deleted/0"])
+	}
+}
+
+// commit commits an offset of plain for the group simple, which has no members.
+func commit(t *testing.T, ctx context.Context, addr string, offset int64) {
+	t.Helper()
+	simple := make(kadm.Offsets)
+	simple.Add(kadm.Offset{Topic: "plain", At: offset, LeaderEpoch: -1})
+	if err := kadm.NewClient(client(t, addr)).CommitAllOffsets(ctx, "simple", simple); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hasCommitted(t *testing.T, ctx context.Context, addr, when string, simple int64) {
+	t.Helper()
+	if offsets := committed(t, ctx, addr); offsets["simple"] != simple || offsets["classic"] != 50 {
+		t.Errorf("%s: committed offsets %v, want %d and 50", when, offsets, simple)
 	}
 }
 

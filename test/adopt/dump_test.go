@@ -322,6 +322,7 @@ func within(where string, kafka, ours any) error {
 
 // TestDumpsAgree: on logs that Ottla recovered, cut and compacted.
 func TestDumpsAgree(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	all := t.TempDir()

@@ -24,17 +24,23 @@ const (
 //	a commit that was acknowledged is never lost, and never goes back
 //	in one generation, a partition has one owner
 //	every record below a committed offset was seen by a member, so in the end all are
-func TestGroupsInASimulation(t *testing.T) {
-	seeds := 300
+func TestGroupsInASimulation(t *testing.T) { simulateGroupsOften(t, (*simMember).live) }
+
+// TestConsumerGroupsInASimulation is the same with members of KIP-848's protocol; there, a partition goes to its next owner only when the one before has
+// given it back, or its session is over.
+func TestConsumerGroupsInASimulation(t *testing.T) { simulateGroupsOften(t, (*simMember).liveModern) }
+
+func simulateGroupsOften(t *testing.T, live func(*simMember)) {
+	seeds := 200
 	if testing.Short() {
 		seeds = 20
 	}
 	var sum groupWorld
 	for seed := range uint64(seeds) {
-		g := simulateGroups(t, seed)
+		g := simulateGroups(t, seed, live)
 		sum.commits, sum.joins, sum.cuts, sum.silences = sum.commits+g.commits, sum.joins+g.joins, sum.cuts+g.world.cuts, sum.silences+g.silences
 		if seed%10 == 0 {
-			again := simulateGroups(t, seed)
+			again := simulateGroups(t, seed, live)
 			if g.sim.Trace() != again.sim.Trace() || g.events != again.events {
 				t.Errorf("seed %d took two ways: trace %x and %x, events %x and %x", seed, g.sim.Trace(), again.sim.Trace(), g.events, again.events)
 			}
@@ -58,12 +64,13 @@ type groupWorld struct {
 	seen      [simPartitions]map[int64]bool
 	committed [simPartitions]int64
 	owners    map[ownership]string
+	members   []*simMember
 }
 
 // ownership is a partition in a generation.
 type ownership struct{ generation, partition int32 }
 
-func simulateGroups(t *testing.T, seed uint64) *groupWorld {
+func simulateGroups(t *testing.T, seed uint64, live func(*simMember)) *groupWorld {
 	g := &groupWorld{world: newWorld(t, seed), owners: map[ownership]string{}}
 	for p := range g.seen {
 		g.seen[p] = map[int64]bool{}
@@ -71,7 +78,14 @@ func simulateGroups(t *testing.T, seed uint64) *groupWorld {
 	g.cast = func() {
 		g.client("feeder", func(c *simClient) { (&simMember{simClient: c, group: g}).feed() })
 		for i := range simMembers {
-			g.client(fmt.Sprintf("member %d", i), func(c *simClient) { (&simMember{simClient: c, group: g}).live() })
+			g.client(fmt.Sprintf("member %d", i), func(c *simClient) {
+				m := &simMember{simClient: c, group: g}
+				g.members = append(g.members, m)
+				for !m.ending && !m.topics[simTopic] {
+					m.pause(10)
+				}
+				live(m)
+			})
 		}
 	}
 	g.endless = simMembers
@@ -89,6 +103,10 @@ type simMember struct {
 	plan       []wire.SyncGroupRequestAssignment // the leader's
 	owned      []int32                           // partitions
 	positions  [simPartitions]int64              // of those
+
+	modern  bool          // of KIP-848: generation is the member's epoch
+	alive   time.Duration // modern: the coordinator has heard of it at this time or later
+	topicID wire.UUID     // modern: of what it owns
 }
 
 // feed fills the topic, and is through when the group has committed all of it.
@@ -117,6 +135,9 @@ func (m *simMember) feed() {
 		m.pause(30)
 	}
 	for !m.ending && m.group.committed != m.group.fed {
+		if m.sim.Monotonic() > 5*time.Minute {
+			m.failf("the group has committed %v of %v, and does not go on", m.group.committed, m.group.fed)
+		}
 		m.pause(50)
 	}
 	for p := range m.group.fed {
@@ -134,11 +155,8 @@ func (m *simMember) pause(mostMs int) {
 
 // live is a member's whole life: generation after generation.
 func (m *simMember) live() {
-	for !m.ending && !m.topics[simTopic] {
-		m.pause(10)
-	}
 	for !m.ending && m.connected() {
-		if m.join() && m.sync() && m.begin() {
+		if m.join() && m.sync() && m.begin(m.owned) {
 			m.read()
 		}
 		m.pause(10)
@@ -154,7 +172,7 @@ func (m *simMember) vanish() {
 		m.conn.close()
 		m.conn = nil
 	}
-	m.id = ""
+	m.id, m.owned = "", nil
 	m.group.silences++
 	m.saw("%s vanishes", m.name)
 	m.pause(2 * simSession)
@@ -178,9 +196,9 @@ func (m *simMember) goes(what string, code wire.ErrorCode) bool {
 	switch code {
 	case wire.ErrorNone:
 		return true
-	case wire.ErrorUnknownMemberID, wire.ErrorIllegalGeneration, wire.ErrorFencedInstanceID:
+	case wire.ErrorUnknownMemberID, wire.ErrorIllegalGeneration, wire.ErrorFencedMemberEpoch:
 		m.id = ""
-	case wire.ErrorRebalanceInProgress, wire.ErrorNotCoordinator, wire.ErrorCoordinatorLoadInProgress, wire.ErrorCoordinatorNotAvailable:
+	case wire.ErrorStaleMemberEpoch, wire.ErrorRebalanceInProgress, wire.ErrorNotCoordinator, wire.ErrorCoordinatorLoadInProgress, wire.ErrorCoordinatorNotAvailable:
 	default:
 		m.failf("%s: %s: %s", m.name, what, code.Name())
 	}
@@ -189,10 +207,15 @@ func (m *simMember) goes(what string, code wire.ErrorCode) bool {
 
 var simSubscription = append([]byte{0, 0, 0, 0, 0, 1, 0, byte(len(simTopic))}, simTopic+"\xff\xff\xff\xff"...)
 
-func (m *simMember) join() bool {
+// find asks who coordinates the group; the first question makes __consumer_offsets.
+func (m *simMember) find() bool {
 	find := wire.FindCoordinatorRequest{CoordinatorKeys: []string{simGroup}}
 	var found wire.FindCoordinatorResponse
-	if !m.ask(wire.FindCoordinatorKey, 4, &find, &found) || !m.goes("find", found.Coordinators[0].ErrorCode) {
+	return m.ask(wire.FindCoordinatorKey, 4, &find, &found) && m.goes("find", found.Coordinators[0].ErrorCode)
+}
+
+func (m *simMember) join() bool {
+	if !m.find() {
 		return false
 	}
 	req := wire.JoinGroupRequest{GroupId: simGroup, SessionTimeoutMs: simSession, RebalanceTimeoutMs: simRebalance, MemberId: m.id, ProtocolType: "consumer",
@@ -259,14 +282,19 @@ func (m *simMember) sync() bool {
 }
 
 // begin finds out where to go on. What was acknowledged to anybody before the question must be in the answer.
-func (m *simMember) begin() bool {
+func (m *simMember) begin(partitions []int32) bool {
 	known := m.group.committed
-	req := wire.OffsetFetchRequest{Groups: []wire.OffsetFetchRequestGroup{{GroupId: simGroup, Topics: []wire.OffsetFetchRequestTopics{{Name: simTopic, PartitionIndexes: m.owned}}}}}
-	if len(m.owned) == 0 {
+	req := wire.OffsetFetchRequest{Groups: []wire.OffsetFetchRequestGroup{{GroupId: simGroup, MemberEpoch: -1, Topics: []wire.OffsetFetchRequestTopics{{Name: simTopic, PartitionIndexes: partitions}}}}}
+	if len(partitions) == 0 {
 		req.Groups[0].Topics = nil
 	}
+	version := int16(8)
+	if m.modern {
+		version = 9
+		req.Groups[0].MemberId, req.Groups[0].MemberEpoch = wire.SomeString(m.id), m.generation
+	}
 	var resp wire.OffsetFetchResponse
-	if !m.ask(wire.OffsetFetchKey, 8, &req, &resp) || !m.goes("fetch offsets", resp.Groups[0].ErrorCode) {
+	if !m.ask(wire.OffsetFetchKey, version, &req, &resp) || !m.goes("fetch offsets", resp.Groups[0].ErrorCode) {
 		return false
 	}
 	for i := range resp.Groups[0].Topics {
@@ -339,7 +367,11 @@ func (m *simMember) commit() bool {
 		req.Topics[0].Partitions = append(req.Topics[0].Partitions, wire.OffsetCommitRequestPartition{PartitionIndex: p, CommittedOffset: m.positions[p], CommittedLeaderEpoch: -1})
 	}
 	var resp wire.OffsetCommitResponse
-	if !m.ask(wire.OffsetCommitKey, 8, req, &resp) {
+	version := int16(8)
+	if m.modern {
+		version = 9
+	}
+	if !m.ask(wire.OffsetCommitKey, version, req, &resp) {
 		return false
 	}
 	for _, p := range resp.Topics[0].Partitions {
@@ -360,4 +392,84 @@ func (m *simMember) leave() {
 		m.goes("leave", resp.ErrorCode)
 	}
 	m.id = ""
+}
+
+// liveModern is a member's life in KIP-848's protocol: heartbeats bring its partitions and take them.
+func (m *simMember) liveModern() {
+	m.modern = true
+	for !m.ending && !m.find() {
+		m.pause(10)
+	}
+	for !m.ending && m.connected() {
+		if m.id == "" {
+			m.id, m.generation, m.owned = fmt.Sprintf("%s-%x", m.name, m.random.Uint64()), 0, nil
+		}
+		resp, ok := m.beat()
+		if !ok || resp.Assignment != nil && !m.reconcile(resp.Assignment) || len(m.owned) > 0 && !(m.fetch() && m.commit()) {
+			if m.id == "" {
+				m.owned = nil // fenced: whatever it had is somebody else's
+			}
+			m.pause(10)
+			continue
+		}
+		switch m.random.IntN(40) {
+		case 0:
+			m.generation = -1
+			m.owned = nil
+			m.beat()
+			m.id = ""
+		case 1:
+			m.vanish()
+		}
+		m.pause(20)
+	}
+}
+
+// beat sends all that a member has to say.
+func (m *simMember) beat() (resp wire.ConsumerGroupHeartbeatResponse, ok bool) {
+	req := wire.ConsumerGroupHeartbeatRequest{GroupId: simGroup, MemberId: m.id, MemberEpoch: m.generation, RebalanceTimeoutMs: simRebalance,
+		SubscribedTopicNames: []string{simTopic}, TopicPartitions: []wire.ConsumerGroupHeartbeatRequestTopicPartitions{}}
+	if len(m.owned) > 0 {
+		req.TopicPartitions = append(req.TopicPartitions, wire.ConsumerGroupHeartbeatRequestTopicPartitions{TopicId: m.topicID, Partitions: m.owned})
+	}
+	sent := m.sim.Monotonic()
+	if !m.ask(wire.ConsumerGroupHeartbeatKey, 1, &req, &resp) || !m.goes("heartbeat", resp.ErrorCode) {
+		return resp, false
+	}
+	if m.generation != resp.MemberEpoch {
+		m.group.joins++
+	}
+	m.generation, m.alive = resp.MemberEpoch, sent
+	return resp, true
+}
+
+// reconcile gives back what the member should not have any more, and says so before it takes what is new.
+func (m *simMember) reconcile(target *wire.ConsumerGroupHeartbeatResponseAssignment) bool {
+	var wanted []int32
+	for i := range target.TopicPartitions {
+		m.topicID = target.TopicPartitions[i].TopicId // there is but one
+		wanted = append(wanted, target.TopicPartitions[i].Partitions...)
+	}
+	m.saw("%s is to own %v and owns %v", m.name, wanted, m.owned)
+	kept := slices.DeleteFunc(slices.Clone(m.owned), func(p int32) bool { return !slices.Contains(wanted, p) })
+	if len(kept) < len(m.owned) && !m.commit() {
+		return false
+	}
+	fresh := slices.DeleteFunc(wanted, func(p int32) bool { return slices.Contains(kept, p) })
+	m.owned = kept
+	if len(fresh) == 0 {
+		return true
+	}
+	for _, other := range m.group.members {
+		for _, p := range other.owned {
+			if other != m && slices.Contains(fresh, p) && m.sim.Monotonic()-other.alive < simSession*time.Millisecond {
+				m.failf("%s is to take partition %d, which %s owns; it was heard of %v ago", m.name, p, other.name, m.sim.Monotonic()-other.alive)
+			}
+		}
+	}
+	if !m.begin(fresh) {
+		return false
+	}
+	m.owned = append(m.owned, fresh...)
+	return true
 }

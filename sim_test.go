@@ -30,7 +30,9 @@ const (
 
 // simSettings let sessions end within a round.
 var simSettings = map[string]string{"auto.create.topics.enable": "false", "offsets.topic.num.partitions": "3",
-	"group.min.session.timeout.ms": "50", "group.initial.rebalance.delay.ms": "5"}
+	"group.min.session.timeout.ms": "50", "group.initial.rebalance.delay.ms": "5",
+	"group.consumer.min.session.timeout.ms": "150", "group.consumer.session.timeout.ms": "150",
+	"group.consumer.min.heartbeat.interval.ms": "20", "group.consumer.heartbeat.interval.ms": "20", "group.consumer.assignment.interval.ms": "0"}
 
 // TestWholeBrokerInASimulation runs a whole broker, storage to sockets, with its clients, in virtual time on a disk in memory: its
 // power is cut at random operations of the disk, also while it starts, and it starts again on what the cut leaves. The

@@ -34,7 +34,7 @@ func assignSame(r *roster) []share {
 			}
 			for _, p := range s.partitions {
 				switch {
-				case int(p) >= len(o[t]) || o[t][p] != int32(i):
+				case p < 0 || int(p) >= len(o[t]) || o[t][p] != int32(i):
 				case quota > 0:
 					quota--
 				default:

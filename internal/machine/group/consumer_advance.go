@@ -77,8 +77,10 @@ func (b *beat) lookUpRegexes(s *step) *refusal {
 		if was != "" && s.use[was] == 0 {
 			b.setRegex(was, nil)
 		}
-		if _, err := regexp.Compile(is); err != nil && s.use[is] == 1 {
-			return refuse(wire.ErrorInvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", is, describeRegex(err))
+		if s.use[is] == 1 {
+			if err := checkRegex(is, b.image); err != nil {
+				return refuse(wire.ErrorInvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", is, describeRegex(err))
+			}
 		}
 	}
 	live := &b.g.live
@@ -110,6 +112,30 @@ func (b *beat) setRegex(regex string, resolved *resolvedRegex) {
 	}
 	b.regexes[regex] = *resolved
 	b.records = append(b.records, regexRecord(b.g.id, regex, *resolved))
+}
+
+// maxRegexSteps bounds what a regular expression may cost. RE2's matching takes at most the size of the program times the length of
+// all topics' names; whoever joins a group must not hold up all that are coordinated with it.
+const maxRegexSteps = 2_000_000_000
+
+// checkRegex finds what is wrong with a regular expression.
+func checkRegex(regex string, image *metadata.Image) error {
+	parsed, err := syntax.Parse(regex, syntax.Perl)
+	if err != nil {
+		return err
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return err
+	}
+	names := 0
+	for _, topic := range image.Topics() {
+		names += len(topic.Name)
+	}
+	if len(program.Inst)*names > maxRegexSteps {
+		return &syntax.Error{Code: syntax.ErrLarge, Expr: regex}
+	}
+	return nil
 }
 
 // describeRegex is what is wrong with a regular expression, in RE2's words.

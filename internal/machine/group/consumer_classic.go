@@ -139,7 +139,7 @@ func (c *consumerGroup) validConsumer(id string, instance wire.NullString, gener
 		return nil, wire.ErrorUnknownMemberID
 	case one.id != id:
 		return nil, wire.ErrorFencedInstanceID
-	case one.classic == nil:
+	case one.classic == nil || len(one.classic.protocols) == 0:
 		return nil, wire.ErrorUnknownMemberID
 	case one.epoch != generation:
 		return nil, wire.ErrorIllegalGeneration

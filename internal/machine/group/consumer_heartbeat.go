@@ -21,7 +21,11 @@ type refusal struct {
 }
 
 func refuse(code wire.ErrorCode, format string, args ...any) *refusal {
-	return &refusal{code, fmt.Sprintf(format, args...)}
+	message := fmt.Sprintf(format, args...)
+	if len(message) > maxNameBytes { // it repeats what the client sent, and must fit into a string itself
+		message = strings.ToValidUTF8(message[:maxNameBytes], "")
+	}
+	return &refusal{code, message}
 }
 
 // ConsumerGroupHeartbeat makes the client a member, or hears from one, or lets one leave, and answers with what it has to do.

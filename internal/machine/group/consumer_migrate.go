@@ -28,12 +28,13 @@ func (b *beat) convertClassic() *refusal {
 	if b.g.stored != nil {
 		b.records = append(b.records, tombstone(&wire.GroupMetadataKey{Group: id}))
 	}
-	members := make([]*consumer, len(cl.members))
+	members, taken := make([]*consumer, len(cl.members)), make(map[ids.TopicID]map[int32]bool)
 	for i, old := range cl.members {
 		one, why := consumerOf(cl, old, b.image)
 		if why != "" {
 			return cannot(why)
 		}
+		one.assigned = one.assigned.without(taken)
 		members[i] = one
 	}
 	records := make([]machine.Record, 0, 3*len(members)+2)
@@ -94,14 +95,44 @@ func consumerOf(cl *classic, old *member, image *metadata.Image) (one *consumer,
 	case len(assignment.UserData) > 0:
 		return nil, "an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor before re-attempting the upgrade"
 	}
-	for _, t := range assignment.AssignedPartitions {
-		if topic, ok := image.Topic(t.Topic); ok {
-			partitions := slices.Compact(slices.Sorted(slices.Values(t.Partitions)))
-			one.assigned = append(one.assigned, topicShare{topic: topic.ID, partitions: partitions, epochs: slices.Repeat([]int32{cl.generation}, len(partitions))})
-		}
-	}
-	one.assigned = normal(one.assigned)
+	one.assigned = shareOf(assignment.AssignedPartitions, cl.generation, image)
 	return one, ""
+}
+
+// shareOf is what a client's assignor gave, as far as it exists, each partition once: it may say anything.
+func shareOf(given []wire.ConsumerProtocolAssignmentTopicPartition, epoch int32, image *metadata.Image) (s share) {
+	for _, t := range given {
+		topic, ok := image.Topic(t.Topic)
+		if !ok || s.of(topic.ID) != nil {
+			continue
+		}
+		one := topicShare{topic: topic.ID}
+		for _, p := range slices.Compact(slices.Sorted(slices.Values(t.Partitions))) {
+			if p >= 0 && int(p) < len(topic.Partitions) {
+				one.add(p, epoch)
+			}
+		}
+		s = normal(s.with(one))
+	}
+	return s
+}
+
+// without takes the partitions that others have out of a share, and adds the rest to what others have.
+func (s share) without(others map[ids.TopicID]map[int32]bool) (rest share) {
+	for _, t := range s {
+		if others[t.topic] == nil {
+			others[t.topic] = make(map[int32]bool)
+		}
+		one := topicShare{topic: t.topic}
+		for i, p := range t.partitions {
+			if !others[t.topic][p] {
+				others[t.topic][p] = true
+				one.add(p, t.epochs[i])
+			}
+		}
+		rest = rest.with(one)
+	}
+	return rest
 }
 
 // The embedded protocol of consumers: what a client of the classic protocol says of itself, and what its assignor gives it.

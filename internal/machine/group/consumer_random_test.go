@@ -495,7 +495,7 @@ func (c *crowd) grow() {
 // TestReconciliation: whatever comes and goes, no partition is used by two; and when it is quiet, all that somebody subscribes
 // to is used.
 func TestReconciliation(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if testing.Short() {
 		seeds = 20
 	}

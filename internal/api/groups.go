@@ -94,7 +94,7 @@ func (p *groupRequest) askOne(coordinator GroupCoordinator, part groupPart) {
 }
 
 // askEach hands the groups of a request to their coordinators, all of one coordinator in one command. part makes it of their places in
-// the request and their names.
+// the request and their names. A group that is named again is refused: a few bytes of a request must not ask for megabytes each time.
 func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, names []string) groupPart) {
 	type share struct {
 		which []int
@@ -102,7 +102,13 @@ func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, 
 	}
 	shares := make(map[GroupCoordinator]*share)
 	var order []GroupCoordinator
+	seen := make(map[string]bool)
 	for i, name := range names {
+		if seen[name] {
+			part([]int{i}, []string{name}).refuse(wire.ErrorInvalidRequest)
+			continue
+		}
+		seen[name] = true
 		coordinator, code := t.deps.Groups.For(name)
 		if code != wire.ErrorNone {
 			part([]int{i}, []string{name}).refuse(code)

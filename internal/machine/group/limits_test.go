@@ -94,3 +94,19 @@ func TestGroupOfTooMuch(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFetchOfTooMuch: a request that names one partition again and again does not get its metadata each time without bounds.
+func TestFetchOfTooMuch(t *testing.T) {
+	l := newLive(t)
+	l.run("topic t")
+	l.run("commit g t:0:1 metadata=" + strings.Repeat("m", 4096))
+	got := l.m.OffsetFetch(Client{Version: 9}, &wire.OffsetFetchRequestGroup{GroupId: "g", MemberEpoch: -1,
+		Topics: []wire.OffsetFetchRequestTopics{{Name: "t", PartitionIndexes: make([]int32, 20_000)}}}, false)
+	size := 0
+	for _, p := range got.Topics[0].Partitions {
+		size += len(p.Metadata.Value)
+	}
+	if last := got.Topics[0].Partitions[19_999]; size > 64<<20 || last.ErrorCode != wire.ErrorUnknownServerError || last.CommittedOffset != -1 {
+		t.Errorf("%d bytes of metadata, at last %+v", size, last)
+	}
+}

@@ -7,6 +7,10 @@ import (
 
 const fetchByTopicID = 10 // OffsetFetch at which topics are named by id (KIP-848)
 
+// maxFetchBytes bounds the metadata texts of one group's answer: a request may name the same partition a million times, at four
+// bytes each.
+const maxFetchBytes = 64 << 20
+
 // OffsetFetch answers for one group of the request: offset -1, without an error, where nothing is committed. Topics that are
 // null are all that have offsets. With requireStable, one that an open transaction may change is UNSTABLE_OFFSET_COMMIT (KIP-447).
 func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup, requireStable bool) wire.OffsetFetchResponseGroup {
@@ -17,14 +21,15 @@ func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup
 			return answer
 		}
 	}
+	budget := maxFetchBytes
 	if asked.Topics == nil {
 		if g != nil {
-			m.fetchAll(client, g, &answer)
+			m.fetchAll(client, g, &answer, &budget)
 		}
 	} else {
 		answer.Topics = make([]wire.OffsetFetchResponseTopics, len(asked.Topics))
 		for i := range asked.Topics {
-			m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i])
+			m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i], &budget)
 		}
 	}
 	if g != nil && requireStable && len(g.unstable) > 0 {
@@ -52,7 +57,7 @@ func (m *Machine) refuseUnstable(g *Group, answer *wire.OffsetFetchResponseGroup
 func noOffset(partition int32, code wire.ErrorCode) wire.OffsetFetchResponsePartitions {
 	return wire.OffsetFetchResponsePartitions{PartitionIndex: partition, CommittedOffset: -1, CommittedLeaderEpoch: -1, Metadata: wire.SomeString(""), ErrorCode: code}
 }
-func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics) {
+func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics, budget *int) {
 	answer.Name, answer.TopicId = asked.Name, asked.TopicId
 	answer.Partitions = make([]wire.OffsetFetchResponsePartitions, len(asked.PartitionIndexes))
 	topic := m.topic(asked.Name)
@@ -73,12 +78,16 @@ func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchReq
 			continue
 		}
 		if c, ok := g.offset(name, index); ok && (topic == nil || c.of(topic)) {
+			if *budget -= len(c.Metadata); *budget < 0 {
+				p.ErrorCode = wire.ErrorUnknownServerError
+				continue
+			}
 			p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = int64(c.Offset), int32(c.LeaderEpoch), wire.SomeString(c.Metadata)
 		}
 	}
 }
 
-func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResponseGroup) {
+func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResponseGroup, budget *int) {
 	for _, name := range g.topics() {
 		asked := wire.OffsetFetchRequestTopics{Name: name}
 		topic := m.topic(name)
@@ -95,7 +104,7 @@ func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResp
 		}
 		if len(asked.PartitionIndexes) > 0 {
 			answer.Topics = append(answer.Topics, wire.OffsetFetchResponseTopics{})
-			m.fetchTopic(client, g, &asked, &answer.Topics[len(answer.Topics)-1])
+			m.fetchTopic(client, g, &asked, &answer.Topics[len(answer.Topics)-1], budget)
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (s *scripter) protocols() string {
 // TestRandomScripts holds invariant 8 after each step of random scripts with time and reloads, what the volatile half must be
 // in itself, and that nobody waits for ever.
 func TestRandomScripts(t *testing.T) {
-	seeds := 160
+	seeds := 120
 	if testing.Short() {
 		seeds = 30
 	}

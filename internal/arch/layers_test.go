@@ -9,7 +9,7 @@ import (
 // rooms of the layers of design §3, lowest first. A room may import the rooms of the sets that its entry in allowed names.
 var (
 	doors   = []string{"ids", "run", "vfs", "transport", "config", "quota"}
-	formats = []string{"wire", "record", "producerstate"}
+	formats = []string{"wire", "record", "producerstate", "manifest"}
 	engines = []string{"storage", "metadata", "machine", "peer"}
 	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security"}
 
@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"wire/gen":      nil, // the program that writes wire's code
 	"record":        words,
 	"producerstate": join(words, "record"),
+	"manifest":      words,
 
 	// 2. Engines.
 	"storage":  join(doors, formats...),

@@ -347,7 +347,7 @@ func (l *Log) roll() (*segment, error) {
 		if !slices.Contains(l.unsynced, old) {
 			l.unsynced = append(l.unsynced, old)
 		}
-		l.writeSnapshot()
+		l.writeSnapshot(true)
 	}
 	segments := l.list()
 	l.setSegments(append(slices.Clone(segments), fresh))

@@ -181,7 +181,9 @@ func (l *Log) settle() (paths []string, err error) {
 		}
 		paths = append(paths, s.path(indexSuffix), s.path(timeIndexSuffix))
 	}
-	l.writeSnapshot()
+	l.writeSnapshot(true)
+	l.dropSnapshot(l.olderSnapshot)
+	l.olderSnapshot = -1
 	for _, at := range l.newSnapshots {
 		paths = append(paths, l.path+"/"+segmentName(at, snapshotSuffix))
 	}
@@ -206,39 +208,22 @@ func (l *Log) close() {
 }
 
 // snapshotBytes of log without a producer snapshot are the most that recovery has to replay for the producers' sake.
-const snapshotBytes = 64 << 20
+const snapshotBytes = 4 << 20
 
-// prepareCheckpoint makes the log ready for its recovery point to move: indexes in their files, epochs durable in theirs. false: the budget of epoch files is
-// spent, or the transaction index lags behind durable.
-func (l *Log) prepareCheckpoint(durable ids.Offset, budget *int, all bool) (bool, error) {
-	l.naming.Lock() // else another log's directory could have the path by the time the epochs are written
-	defer l.naming.Unlock()
-	if l.failure.Load() != nil {
-		return false, nil
-	}
-	entries, dirty := l.epochs.snapshot()
-	if dirty {
-		if *budget <= 0 && !all {
-			return false, nil
-		}
-		*budget--
-		if err := writeFileAtomically(l.store.cfg.FS, l.path, epochsFile, encodeEpochs(entries)); err != nil {
-			return false, err
-		}
-		l.epochs.written(entries)
-	}
+// prepareCheckpoint makes the log's indexes ready for its recovery point to move. false: the transaction index lags behind durable.
+func (l *Log) prepareCheckpoint(durable ids.Offset) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.active(); s != nil && l.failure.Load() == nil {
 		if s.txns.lags(durable) {
-			return false, nil
+			return false
 		}
 		if err := s.spillIndexes(false); err != nil {
 			l.store.problem("write the index of "+l.tp.String()+" early; it stays in memory", err)
 		}
 		if l.sinceSnapshot >= snapshotBytes {
-			l.writeSnapshot()
+			l.writeSnapshot(false)
 		}
 	}
-	return true, nil
+	return true
 }

@@ -103,7 +103,7 @@ type Config struct {
 	RetentionCheckMs int64
 	// ProducerExpirationMs is producer.id.expiration.ms: 86,400,000.
 	ProducerExpirationMs int64
-	// MaxOpenFiles bounds the files kept open between uses: 2,000. Files with unsynced data and those being sent come on top.
+	// MaxOpenFiles bounds the files kept open between uses: 1,500. Files with unsynced data and those being sent come on top.
 	MaxOpenFiles int
 	// ReserveBytes of each directory's file system are kept for internal logs and deletes; 0: no reserve. Appends of other logs
 	// are refused below it, and accepted again a quarter of it above.
@@ -136,7 +136,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ProducerExpirationMs, 86_400_000)
 	c.Cleaner = c.Cleaner.withDefaults()
 	if c.MaxOpenFiles <= 0 {
-		c.MaxOpenFiles = 2_000
+		c.MaxOpenFiles = 1_500
 	}
 	return c
 }

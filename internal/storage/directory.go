@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/manifest"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -48,7 +49,8 @@ type directory struct {
 	recovery, starts, watermarks offsetCheckpoint
 	// cleaned is the first dirty offset of each log that was ever compacted: below it, offsets may be missing, whatever its policy is now.
 	cleaned     offsetCheckpoint
-	manifest    manifest
+	manifest    manifest.Manifest
+	largest     manifest.LargestTimestamps
 	cleanedLost bool // the file was damaged: any log may have been compacted
 }
 
@@ -159,6 +161,7 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 		d.store.problem("read "+cleanerFile+" in "+d.path+"; all compacted logs count as dirty", err)
 		d.cleaned, d.cleanedLost = offsetCheckpoint{}, true
 	}
+	d.loadLargest()
 	return clusterID, entries, nil
 }
 
@@ -255,6 +258,11 @@ func (d *directory) forgetOnce(gone func(ids.TopicPartition) bool) error {
 		return c
 	}
 	return d.writing(func() error {
+		timestamps := maps.Clone(d.largest)
+		maps.DeleteFunc(timestamps, func(tp ids.TopicPartition, _ manifest.Largest) bool { return gone(tp) })
+		if err := d.writeLargest(timestamps); err != nil {
+			return err
+		}
 		if err := d.write(recoveryPointFile, &d.recovery, drop(d.recovery)); err != nil {
 			return err
 		}

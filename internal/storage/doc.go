@@ -19,8 +19,8 @@
 // damaged batch below the recovery point is corruption, not a torn tail: the log is refused with a *CorruptError
 // and left as it is. Between the recovery point and durableEnd the two cannot be told apart, which is why the point follows closely.
 //
-// What is derived of the batches follows the same line. Epochs, transaction indexes and producer snapshots are durable up to the recovery point, each snapshot at
-// a segment's base with the segment; what lies above the point recovery makes anew, or drops, with the files that a crash left without their segment.
+// What is derived of the batches follows the same line. Epochs, transaction indexes and the producer snapshots at segments' bases are durable up to the recovery
+// point; what lies above the point recovery makes anew, or drops, with the files that a crash left without their segment.
 // Indexes are hints: who follows an entry checks where it leads. Batches that lay on the disk through a stop are checked once, before they are sent.
 //
 // After a failed fsync the kernel may show bytes that the disk doesn't have, so nothing is believed that was not durable before:

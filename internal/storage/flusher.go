@@ -51,6 +51,7 @@ type flushJob struct {
 	size      int64
 	items     int // the log's in flusher.items, which lie together
 	forgotten bool
+	mark      durableMark
 	// truncations are the log's at the capture. Where it has been truncated since, end says nothing.
 	truncations int64
 }
@@ -228,7 +229,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 	defer l.mu.Unlock()
 	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil, truncations: l.truncations.Load()}
 	if s := l.active(); s != nil {
-		j.active, j.size = s, s.size.Load()
+		j.active, j.size, j.mark = s, s.size.Load(), s.mark(j.end)
 	}
 	before := len(f.items)
 	if !j.forgotten {
@@ -399,6 +400,7 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 	if j.active != nil {
 		l.hints.add(byRead, j.active, j.end, j.size)
 	}
+	l.durableMark = j.mark
 	l.namesInRound = false
 	l.durable.Store(int64(j.end))
 	l.mu.Unlock()

@@ -64,13 +64,14 @@ func (k indexKind) get(p []byte) indexEntry {
 // count is all entries, in file and memory.
 func (x *sparseIndex) count() int { return int(x.written) + len(x.tail) }
 
-// add appends an entry whose key is above the last one's; others are ignored, as in Kafka's time index.
-func (x *sparseIndex) add(e indexEntry) {
+// add appends an entry whose key is above the last one's; others are ignored, as in Kafka's time index. It tells whether it did.
+func (x *sparseIndex) add(e indexEntry) bool {
 	if x.some && e.key <= x.last.key {
-		return
+		return false
 	}
 	x.tail = append(x.tail, e)
 	x.last, x.some = e, true
+	return true
 }
 
 // below is the part of x that a lookup in memory can decide: the greatest tail entry with a key (or, byValue, a value) ≤ limit.

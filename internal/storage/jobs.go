@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/manifest"
 )
 
 // addJobs makes the directory's work known.
@@ -201,7 +202,11 @@ func (c *checkpoints) step(s *slice) time.Duration {
 		c.pass.begin(d)
 	}
 	run := c.run
-	if !c.pass.each(s, run.prepare) && run.err == nil {
+	if !c.pass.each(s, run.prepare) {
+		return 0
+	}
+	if len(run.epochs) > 0 {
+		run.writeEpochs()
 		return 0
 	}
 	c.run, c.pass = nil, pass{}
@@ -222,6 +227,7 @@ type checkpoint struct {
 	dir     *directory
 	ready   map[*Log]readyPoint
 	logs    []*Log
+	epochs  []*Log // whose epoch files are to be written before the recovery points
 	budget  int
 	all     bool // lifts the budget, for a clean stop
 	skipped bool // the budget was spent
@@ -232,6 +238,8 @@ type checkpoint struct {
 type readyPoint struct {
 	offset      ids.Offset
 	truncations int64
+	largest     manifest.Largest // if far
+	far         bool
 }
 
 func (d *directory) beginCheckpoint(all bool) *checkpoint {
@@ -246,20 +254,52 @@ func (c *checkpoint) prepare(l *Log) {
 	}
 	c.logs = append(c.logs, l)
 	truncations := l.truncations.Load()
+	l.mu.Lock()
 	durable := l.DurableEnd() // before the epochs: each that begins below it is in the file then
+	largest, far := l.largestAt(durable)
+	l.mu.Unlock()
 	if point, _, _ := c.dir.points(l.tp); durable == point {
 		return
 	}
-	ok, err := l.prepareCheckpoint(durable, &c.budget, c.all)
-	switch {
-	case l.failure.Load() != nil: // deleted meanwhile, its directory renamed under us
-	case err != nil:
-		c.err = err
-	case ok:
-		c.ready[l] = readyPoint{durable, truncations}
-	default:
+	_, dirty := l.epochs.snapshot()
+	if dirty && c.budget <= 0 && !c.all || !l.prepareCheckpoint(durable) {
 		c.skipped = true
+		return
 	}
+	if dirty {
+		c.budget--
+		c.epochs = append(c.epochs, l)
+	}
+	c.ready[l] = readyPoint{durable, truncations, largest, far}
+}
+
+// writeEpochs brings the epochs of the prepared logs to their files, durably, several logs at a time: their syncs share what the disk does for one.
+func (c *checkpoint) writeEpochs() {
+	todo := c.epochs
+	c.epochs = nil
+	failed := make([]error, len(todo))
+	parallel(c.dir.store.env(), len(todo), func(i int) { failed[i] = todo[i].writeEpochs() })
+	for i, err := range failed {
+		if todo[i].failure.Load() != nil { // deleted meanwhile, its directory renamed under us
+			delete(c.ready, todo[i])
+		} else if err != nil && c.err == nil {
+			c.err = err
+		}
+	}
+}
+
+func (l *Log) writeEpochs() error {
+	l.naming.Lock() // else another log's directory could have the path by now
+	defer l.naming.Unlock()
+	entries, dirty := l.epochs.snapshot()
+	if !dirty || l.failure.Load() != nil {
+		return nil
+	}
+	if err := writeFileAtomically(l.store.cfg.FS, l.path, epochsFile, encodeEpochs(entries)); err != nil {
+		return err
+	}
+	l.epochs.written(entries)
+	return nil
 }
 
 // write replaces the files: the watermarks too, unless it is only much data that made the checkpoint due.
@@ -270,6 +310,7 @@ func (c *checkpoint) write(withWatermarks bool) error {
 			return c.err
 		}
 		recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
+		timestamps := maps.Clone(d.largest)
 		for _, l := range c.logs {
 			truncations := l.truncations.Load()
 			if l.failure.Load() != nil || truncations%2 == 1 {
@@ -277,6 +318,11 @@ func (c *checkpoint) write(withWatermarks bool) error {
 			}
 			if point, ok := c.ready[l]; ok && point.truncations == truncations {
 				recovery[l.tp] = min(point.offset, l.DurableEnd())
+				if point.far && recovery[l.tp] == point.offset {
+					timestamps[l.tp] = point.largest
+				} else {
+					delete(timestamps, l.tp)
+				}
 			}
 			if start := l.LogStart(); start > 0 || starts[l.tp] != start {
 				starts[l.tp] = start
@@ -286,6 +332,9 @@ func (c *checkpoint) write(withWatermarks bool) error {
 			}
 		}
 		if err := d.write(logStartFile, &d.starts, starts); err != nil {
+			return err
+		}
+		if err := d.writeLargest(timestamps); err != nil {
 			return err
 		}
 		if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
@@ -304,6 +353,7 @@ func (d *directory) checkpoint() error {
 	for _, l := range d.store.logsIn(d) {
 		c.prepare(l)
 	}
+	c.writeEpochs()
 	return c.write(true)
 }
 

@@ -43,11 +43,13 @@ type Log struct {
 	namesInRound     bool         // a flush round is about to sync the directory's
 	sinceSnapshot    int64        // bytes appended since the last producer snapshot
 	lastSnapshot     ids.Offset   // its offset; -1: none
+	olderSnapshot    ids.Offset   // the one before, while it is there; -1: it isn't
 	newSnapshots     []ids.Offset // not synced yet
 	truncating       bool         // the files change: retention, deletion and settling keep off
 	unflushed        int64        // records appended since the last flush was asked for by flush.messages
 	oldestUnflushed  int64        // ms, when the oldest of them came; for flush.ms
 	jitterMs         int64
+	durableMark      durableMark
 	settling         bool // the epochs' file has its temporary name, at a clean stop
 }
 

@@ -31,7 +31,7 @@ func parallel(env run.Env, n int, fn func(i int)) {
 		}
 	}
 	for range workers - 1 {
-		env.Go("storage start", work)
+		env.Go("storage parallel", work)
 	}
 	work()
 	done.Wait()

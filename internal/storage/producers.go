@@ -17,6 +17,8 @@ type producers struct {
 	expirationMs int64
 	// unread: the state lies in the snapshot at Log.lastSnapshot and was not needed yet. No transaction is open, and no producer has appended since.
 	unread bool
+	// fillBelow: windows may lack batches from below this offset, and are filled up before the next batch is checked. 0: they don't.
+	fillBelow ids.Offset
 }
 
 func (p *producers) ensure() *producerstate.State {
@@ -43,14 +45,30 @@ func (l *Log) Producers() []producerstate.Producer {
 	return l.producers.state.Producers()
 }
 
-// readProducers makes the state known that a start has left on disk. Called under the append lock, before the state is used.
+// readProducers makes the state whole, of which a start leaves on disk what it can. Called under the append lock, before the state is used.
 func (l *Log) readProducers() error {
-	if !l.producers.unread {
-		return nil
+	if l.producers.unread {
+		if err := l.readSnapshot(); err != nil {
+			return fmt.Errorf("read the producers of %s: %w", l.tp, err)
+		}
+		l.producers.unread = false
 	}
+	if below := l.producers.fillBelow; below > 0 {
+		fill := l.producers.state.NewBackfill()
+		if err := l.walkBack(below, backfillBytes, func(b record.Batch) { fill.Add(b) }); err != nil {
+			return fmt.Errorf("read the producers of %s: %w", l.tp, err)
+		}
+		fill.Done()
+		l.producers.fillBelow = 0
+	}
+	return nil
+}
+
+// readSnapshot loads what the manifest left unread.
+func (l *Log) readSnapshot() error {
 	entries, err := l.store.cfg.FS.List(l.path)
 	if err != nil {
-		return fmt.Errorf("read the producers of %s: %w", l.tp, err)
+		return err
 	}
 	l.producers.state = nil // what an attempt that failed may have left
 	r := &recovery{log: l, point: l.LogEnd()}
@@ -59,11 +77,7 @@ func (l *Log) readProducers() error {
 			r.snapshots = append(r.snapshots, at)
 		}
 	}
-	if err := r.loadProducers(); err != nil {
-		return err
-	}
-	l.producers.unread = false
-	return nil
+	return r.loadProducers()
 }
 
 // noteProducer records an appended batch, and an aborted transaction in the segment's transaction index.
@@ -97,9 +111,9 @@ func (l *Log) noteUnstable() {
 	l.firstUnstable.Store(first)
 }
 
-// writeSnapshot leaves a producer snapshot at LogEnd; the next round syncs it. Nothing depends on that but the time of a recovery: without it more is
-// replayed. Called under the append lock.
-func (l *Log) writeSnapshot() {
+// writeSnapshot leaves a producer snapshot at LogEnd; the next round syncs it, if durably. Nothing depends on that but the time of a recovery: without it more
+// is replayed. The one before stays, since this one may be above the recovery point for a while. Called under the append lock.
+func (l *Log) writeSnapshot(durably bool) {
 	end := l.LogEnd()
 	if !l.created {
 		return
@@ -121,10 +135,12 @@ func (l *Log) writeSnapshot() {
 		l.store.problem("write producer snapshot "+path, err)
 		return
 	}
-	l.dropSnapshot(l.lastSnapshot)
-	l.lastSnapshot, l.sinceSnapshot = end, 0
-	l.newSnapshots, l.newFiles = append(l.newSnapshots, end), true
-	l.queueForSync()
+	l.dropSnapshot(l.olderSnapshot)
+	l.olderSnapshot, l.lastSnapshot, l.sinceSnapshot = l.lastSnapshot, end, 0
+	if durably {
+		l.newSnapshots, l.newFiles = append(l.newSnapshots, end), true
+		l.queueForSync()
+	}
 }
 
 // dropSnapshot removes one that was superseded, unless a segment begins there: that one serves truncation.
@@ -194,12 +210,7 @@ func (r *recovery) loadProducers() error {
 		}
 	}
 	if state := l.producers.state; state != nil && state.WantsBackfill() {
-		fill := state.NewBackfill()
-		err := l.walkBack(from, backfillBytes, func(b record.Batch) { fill.Add(b) })
-		if err != nil {
-			return fmt.Errorf("recover producers: %w", err)
-		}
-		fill.Done()
+		l.producers.fillBelow = from
 	}
 	if err := r.replayProducers(from); err != nil {
 		return fmt.Errorf("recover producers: %w", err)
@@ -249,7 +260,9 @@ func (r *recovery) replayProducers(from ids.Offset) error {
 			return err
 		}
 		err = s.walk(start, func(b record.Batch, position int64, h *handle) error {
-			l.sinceSnapshot += int64(record.HeaderSize)
+			if size, err := record.FrameSize(b); err == nil {
+				l.sinceSnapshot += int64(size)
+			}
 			if b.NextOffset() <= from || !b.HasProducer() {
 				return nil
 			}

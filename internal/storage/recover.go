@@ -32,6 +32,10 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 		}
 		return nil, fmt.Errorf("open %s: %w", tp, err)
 	}
+	if r.scanned && l.LogEnd() > point {
+		f.dir.flushedBytes.Add(r.report.ScannedBytes) // the next kill is not to find as much again
+		f.dir.checkpoints.want()
+	}
 	if r.scanned && s.cfg.Events.Recovered != nil {
 		r.report.Log, r.report.LogEnd, r.report.Took = tp, l.LogEnd(), s.env().Monotonic()-began
 		s.cfg.Events.Recovered(r.report)
@@ -116,6 +120,9 @@ func (r *recovery) run(clean bool) error {
 		}
 	}
 	l.durable.Store(l.logEnd.Load())
+	if s := l.active(); s != nil {
+		l.durableMark = s.mark(l.LogEnd())
+	}
 	l.noteForeign()
 	return nil
 }

@@ -211,7 +211,7 @@ type loadedIndexes struct {
 }
 
 // scanStart finds a batch boundary at or below the recovery point from the index, after checking that a batch begins there, and leaves of both indexes, in
-// memory, what lies before it. The start is low enough for the largest timestamp before it to be in the time index.
+// memory, what lies before it. The start is low enough for the largest timestamp before it to be in the time index, unless that is known otherwise.
 func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 	r.loaded = loadedIndexes{}
 	s.maxTimestamp, s.bytesSinceIndex = record.NoTimestamp, 0
@@ -228,11 +228,16 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 		return 0, 0, err
 	}
 	r.loaded.offsets, r.loaded.times = offsets, times
-	newest, n, err := s.search(&times, timeIndexKind, int64(r.point-1-s.base), true)
-	if err != nil || n == 0 {
-		return 0, s.base, err
+	known, isKnown := r.log.dir.largestOf(r.log.tp, r.log.id, r.point)
+	limit := int64(r.point - 1 - s.base)
+	if isKnown = isKnown && known.Base == s.base; !isKnown {
+		newest, n, err := s.search(&times, timeIndexKind, limit, true)
+		if err != nil || n == 0 {
+			return 0, s.base, err
+		}
+		limit = int64(newest.value)
 	}
-	entry, offsetCount, err := s.search(&offsets, offsetIndexKind, int64(newest.value), false)
+	entry, offsetCount, err := s.search(&offsets, offsetIndexKind, limit, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -247,11 +252,13 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 		r.loaded = loadedIndexes{} // it leads somewhere else
 		return 0, s.base, nil
 	}
-	newest, n, err = s.search(&times, timeIndexKind, entry.key, true)
+	newest, n, err := s.search(&times, timeIndexKind, entry.key, true)
 	if err != nil {
 		return 0, 0, err
 	}
-	if n > 0 {
+	if isKnown {
+		s.maxTimestamp, s.maxOffset = known.Timestamp, known.Offset
+	} else if n > 0 {
 		s.maxTimestamp, s.maxOffset = newest.key, s.base+ids.Offset(newest.value)
 	}
 	s.offsets = sparseIndex{written: int32(offsetCount), last: entry, some: true}

@@ -30,8 +30,9 @@ type segment struct {
 	synced          int64   // bytes known to be durable
 	pin             *handle // keeps the file open while synced < size; nil otherwise
 	bytesSinceIndex int
-	sealedUnsynced  bool // indexes were written at a roll and not synced yet
-	trimmed         bool // the index files end where the indexes do, all of them are there, and nothing was appended since
+	sealedUnsynced  bool  // indexes were written at a roll and not synced yet
+	timesAt         int64 // where the batch begins that the newest entry of the time index was added with; 0: unknown
+	trimmed         bool  // the index files end where the indexes do, all of them are there, and nothing was appended since
 	txns            txnIndex
 
 	mu sync.Mutex // guards the rest, for memory only; changed under the append lock, too
@@ -89,8 +90,8 @@ func (s *segment) noteBatch(b record.Batch, position int64, size, intervalBytes 
 	}
 	if s.bytesSinceIndex > intervalBytes {
 		s.offsets.add(indexEntry{int64(last - s.base), int32(position)})
-		if s.maxTimestamp >= 0 {
-			s.times.add(indexEntry{s.maxTimestamp, int32(s.maxOffset - s.base)})
+		if s.maxTimestamp >= 0 && s.times.add(indexEntry{s.maxTimestamp, int32(s.maxOffset - s.base)}) {
+			s.timesAt = position
 		}
 		s.bytesSinceIndex = 0
 	}

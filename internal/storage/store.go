@@ -291,7 +291,7 @@ func (s *Store) healTopicID(f *foundLog, tp ids.TopicPartition, id ids.TopicID) 
 }
 
 func (s *Store) newLog(d *directory, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) *Log {
-	l := &Log{store: s, dir: d, tp: tp, id: id, path: d.path + "/" + tp.String(), cfg: cfg.withDefaults(), lastSnapshot: -1}
+	l := &Log{store: s, dir: d, tp: tp, id: id, path: d.path + "/" + tp.String(), cfg: cfg.withDefaults(), lastSnapshot: -1, olderSnapshot: -1}
 	l.producers.expirationMs = s.cfg.ProducerExpirationMs
 	l.highWatermark.Store(-1)
 	l.firstUnstable.Store(noUnstable)

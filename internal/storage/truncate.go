@@ -197,7 +197,7 @@ func (l *Log) become(fresh *Log) {
 	}
 	l.epochs.replace(fresh.epochs.entries)
 	l.producers, l.lastSnapshot, l.sinceSnapshot, l.newSnapshots = fresh.producers, fresh.lastSnapshot, fresh.sinceSnapshot, fresh.newSnapshots
-	l.unflushed = 0
+	l.unflushed, l.olderSnapshot = 0, -1
 	l.noteUnstable()
 }
 

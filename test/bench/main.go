@@ -105,8 +105,10 @@ func run() error {
 	if err := measureConnections(o, root, r); err != nil {
 		return err
 	}
-	if err := printPartitions(o, root); err != nil {
-		return err
+	for _, print := range []func(options, string) error{printPartitions, printRecovery} {
+		if err := print(o, root); err != nil {
+			return err
+		}
 	}
 	for _, row := range rows(o) {
 		if !o.wants(row.name) {

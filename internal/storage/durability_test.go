@@ -109,6 +109,43 @@ func TestStaleIndexEntriesAreCut(t *testing.T) {
 	}
 }
 
+// Retention takes nothing that is not on the disk yet, or that a replica may lack: the watermark would pass what nobody can read any more.
+func TestRetentionWaitsForTheDisk(t *testing.T) {
+	sim := run.NewSim(1)
+	sim.Run(func() {
+		s, err := storage.Open(storage.Config{FS: vfs.NewMem(1), Env: sim, Dirs: []string{"data"}, NodeID: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := openLog(t, s, storage.LogConfig{SegmentBytes: 2_000, Delete: true, RetentionMs: 1, RetentionBytes: -1})
+		for range 10 {
+			mustAppend(t, l, makeBatch(t, 1, 900, 1), 0)
+		}
+		retain := func(when string, want ids.Offset) {
+			if err := l.ApplyRetention(1_000_000); err != nil {
+				t.Fatal(err)
+			}
+			if got := l.LogStart(); got != want {
+				t.Errorf("%s: the log starts at %d, want %d", when, got, want)
+			}
+		}
+		if l.DurableEnd() != 0 { // no time has passed
+			t.Fatalf("durable up to %d without a flush", l.DurableEnd())
+		}
+		retain("nothing is durable", 0)
+		if err := waitOn(sim, l).flush(l); err != nil {
+			t.Fatal(err)
+		}
+		l.SetHighWatermark(5)
+		retain("the watermark is at 5", 4)
+		l.SetHighWatermark(10)
+		retain("all is committed", 10)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // What is deleted gives its space back although it had been read, and files kept open for the next read.
 func TestDeletedFilesGiveTheirSpaceBack(t *testing.T) {
 	sim := run.NewSim(1)

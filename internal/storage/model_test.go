@@ -482,6 +482,17 @@ func (m *model) times() {
 	}
 }
 
+// stale appends as a leader whose time is over, which is refused.
+func (m *model) stale() {
+	latest := m.log.LatestEpoch()
+	if latest <= 0 {
+		return
+	}
+	if _, err := m.log.Append(makeBatch(m.t, 1, 10, m.ts), latest-1, m.ts); !errors.Is(err, storage.ErrStaleEpoch) {
+		m.fatalf("append with epoch %d after %d: %v", latest-1, latest, err)
+	}
+}
+
 // retain predicts what retention deletes: whole segments from the front that are too old or too much, the active one only if all have expired.
 func (m *model) retain() {
 	if err := waitOn(run.OS(), m.log).flush(m.log); err != nil {
@@ -587,6 +598,7 @@ func TestModel(t *testing.T) {
 				m.truncate()
 			case r < 97:
 				m.epoch++
+				m.stale()
 			default:
 				m.reopen()
 			}

@@ -141,15 +141,22 @@ func (c *coordinators) follow(image *metadata.Image, delta *metadata.Delta) {
 			c.queueLocked(one)
 		}
 		if runtime := one.runtime.Load(); runtime != nil && len(deleted) > 0 {
-			c.forget(one.tp, groupRuntime{runtime}, func(m *group.Machine) []machine.Record { return m.TopicsDeleted(deleted) })
+			c.forget(one.tp, groupRuntime{runtime}, func(m *group.Machine) ([]machine.Record, bool) { return m.TopicsDeleted(deleted) })
 		}
 	}
 }
 
-// forget drops offsets of topics that are gone. It does not matter if that fails: every load does it again.
-func (c *coordinators) forget(tp ids.TopicPartition, runtime groupRuntime, which func(*group.Machine) []machine.Record) {
-	runtime.Submit(func(m *group.Machine, _ machine.Moment) []machine.Record { return which(m) }, func(err error) {
-		if err != nil {
+// forget drops offsets of topics that are gone, some at a time. It does not matter if that fails: every load does it again.
+func (c *coordinators) forget(tp ids.TopicPartition, runtime groupRuntime, which func(*group.Machine) (records []machine.Record, more bool)) {
+	var more bool
+	runtime.Submit(func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+		records, more = which(m)
+		return records
+	}, func(err error) {
+		switch {
+		case err == nil && more:
+			c.forget(tp, runtime, which)
+		case err != nil:
 			c.logger.Debug("the offsets of deleted topics stay until the partition is loaded again", "partition", tp, "error", err)
 		}
 	})

@@ -6,8 +6,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/wire"
 )
+
+// TestForgettingIsCutUp: a topic with very many committed offsets is forgotten in several commands, each of which keeps its bound.
+func TestForgettingIsCutUp(t *testing.T) {
+	l := newLive(t)
+	l.create("t", 1000)
+	const groups = 25
+	for g := range groups {
+		req := &wire.OffsetCommitRequest{GroupId: fmt.Sprint("g", g), GenerationIdOrMemberEpoch: -1, RetentionTimeMs: -1, Topics: []wire.OffsetCommitRequestTopic{{Name: "t"}}}
+		for p := range int32(1000) {
+			req.Topics[0].Partitions = append(req.Topics[0].Partitions, wire.OffsetCommitRequestPartition{PartitionIndex: p})
+		}
+		records, _ := l.m.OffsetCommit(l.at, Client{Version: 8}, req)
+		l.commit(records)
+	}
+	topic, _ := l.image.Topic("t")
+	calls := 0
+	l.forget(func() ([]machine.Record, bool) {
+		calls++
+		records, more := l.m.TopicsDeleted(map[string]ids.TopicID{"t": topic.ID})
+		if len(records) > maxForgotten {
+			t.Errorf("%d offsets at once", len(records))
+		}
+		return records, more
+	})
+	if s := l.m.Stats(); s.Offsets != 0 || calls != 3 {
+		t.Errorf("%d offsets left after %d calls", s.Offsets, calls)
+	}
+}
 
 // TestReportIsBounded: the first groups by name are told of, as far as their offsets fit the limit; the rest is counted.
 func TestReportIsBounded(t *testing.T) {

@@ -120,7 +120,7 @@ func commands() map[string]func(l *live, a args) {
 	return map[string]func(l *live, a args){
 		"topic":   func(l *live, a args) { l.create(a.word(0), int(a.number("partitions", 1))) },
 		"drop":    (*live).runDrop,
-		"missing": func(l *live, _ args) { l.commit(l.m.ForgetMissingTopics()) },
+		"missing": func(l *live, _ args) { l.forget(l.m.ForgetMissingTopics) },
 		"set":     (*live).runSet,
 		"pass":    (*live).runPass,
 		"reload":  (*live).runReload,
@@ -136,11 +136,24 @@ func (a args) client() Client {
 	return Client{ID: a.text("client", "c"), Host: "/h", Version: int16(a.number("v", 9))}
 }
 
+// forget calls TopicsDeleted or ForgetMissingTopics until there are no more.
+func (l *live) forget(some func() ([]machine.Record, bool)) {
+	for {
+		records, more := some()
+		l.commit(records)
+		if !more {
+			return
+		}
+	}
+}
+
 func (l *live) runDrop(a args) {
 	topic, _ := l.image.Topic(a.word(0))
 	l.changeImage([]wire.MetadataRecord{&wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)}})
 	if a.text("told", "yes") == "yes" {
-		l.commit(l.m.TopicsDeleted(map[string]ids.TopicID{topic.Name: topic.ID}))
+		l.forget(func() ([]machine.Record, bool) {
+			return l.m.TopicsDeleted(map[string]ids.TopicID{topic.Name: topic.ID})
+		})
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 //
 // Where we differ from Kafka 4.3.1, on purpose: the topics of a regular expression are looked up at once, so that a member has its
 // assignment with the first answer; Kafka does it in the background. They are looked up again when topics come or go; in Kafka, when they
-// come.
+// come. The uniform assignor prefers partitions of the member's rack, where that costs no balance and moves nothing that could stay; Kafka's
+// assignors do not look at racks.
 
 func (t *Table) consumerGroupHeartbeat(r *Request) Outcome {
 	var d wire.Decoder

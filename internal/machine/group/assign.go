@@ -56,11 +56,13 @@ type roster struct {
 type rosterTopic struct {
 	id         ids.TopicID
 	partitions int
+	racks      [][]string // by partition, those of its replicas; nil if that does not matter
 }
 
 type rosterMember struct {
 	id       string
 	instance string // "" for a dynamic member
+	rack     string // "" if it does not say
 	topics   []int  // indexes of the topics that it subscribes to, ascending
 	before   share  // what it was assigned until now
 }
@@ -88,6 +90,12 @@ func assignorOf(name string) assignor {
 // find is the index of a topic in the roster.
 func (r *roster) find(topic ids.TopicID) (int, bool) {
 	return slices.BinarySearchFunc(r.topics, topic, func(t rosterTopic, topic ids.TopicID) int { return compareTopics(t.id, topic) })
+}
+
+// isLocal tells whether a partition has a replica in the member's rack.
+func (r *roster) isLocal(member, topic int, partition int32) bool {
+	rack, racks := r.members[member].rack, r.topics[topic].racks
+	return rack != "" && racks != nil && slices.Contains(racks[partition], rack)
 }
 
 // noOwner is in owners for a partition that nobody has.

@@ -69,7 +69,7 @@ func readRoster(t *testing.T, body string) (r *roster, after []share) {
 		a := parseLine(line)
 		switch a.word(0) {
 		case "topic":
-			r.topics = append(r.topics, rosterTopic{topicID(number(a.word(1))), number(a.word(2))})
+			r.topics = append(r.topics, rosterTopic{id: topicID(number(a.word(1))), partitions: number(a.word(2))})
 		case "member":
 			one := rosterMember{id: a.word(1), instance: a.text("static", ""), before: read(a.text("before", ""))}
 			for _, topic := range a.list("topics") {
@@ -101,7 +101,7 @@ func readRoster(t *testing.T, body string) (r *roster, after []share) {
 func randomRoster(rng *rand.Rand, maxMembers int) *roster {
 	r := &roster{same: rng.IntN(2) == 0}
 	for i := range 1 + rng.IntN(6) {
-		r.topics = append(r.topics, rosterTopic{topicID(i + 1), rng.IntN(9)})
+		r.topics = append(r.topics, rosterTopic{id: topicID(i + 1), partitions: rng.IntN(9)})
 	}
 	for i := range 1 + rng.IntN(maxMembers) {
 		one := rosterMember{id: fmt.Sprintf("m%03d", i)}
@@ -114,6 +114,17 @@ func randomRoster(rng *rand.Rand, maxMembers int) *roster {
 			}
 		}
 		r.members = append(r.members, one)
+	}
+	if rng.IntN(3) == 0 {
+		for t := range r.topics {
+			r.topics[t].racks = make([][]string, r.topics[t].partitions)
+			for p := range r.topics[t].racks {
+				r.topics[t].racks[p] = []string{fmt.Sprint("r", rng.IntN(3))}
+			}
+		}
+		for i := range r.members {
+			r.members[i].rack = []string{"", "r0", "r1", "r2", "elsewhere"}[rng.IntN(5)]
+		}
 	}
 	was := r.noOwners()
 	for t := range was {
@@ -230,6 +241,78 @@ func isSticky(r *roster, got []share) error {
 	return nil
 }
 
+// TestUniformIsLocal: where each rack has as many replicas as its members can take, members that come at once get partitions of
+// their racks only; members that come one after the other get most of them, where a third would be chance. Racks of nobody change
+// nothing.
+func TestUniformIsLocal(t *testing.T) {
+	local := 0
+	for seed := range 200 {
+		rng := rand.New(rand.NewPCG(uint64(seed), 5))
+		r := &roster{same: true, topics: []rosterTopic{{id: topicID(1), partitions: 12}, {id: topicID(2), partitions: 6}}}
+		for t := range r.topics {
+			racks := make([][]string, r.topics[t].partitions)
+			for p, place := range rng.Perm(len(racks)) {
+				racks[p] = []string{fmt.Sprint("r", place%3)}
+			}
+			r.topics[t].racks = racks
+		}
+		before := map[string]share{}
+		for n, who := range rng.Perm(6) {
+			one := rosterMember{id: fmt.Sprint("m", who), rack: fmt.Sprint("r", who%3), topics: []int{0, 1}}
+			at, _ := slices.BinarySearchFunc(r.members, one.id, func(m rosterMember, id string) int { return strings.Compare(m.id, id) })
+			r.members = slices.Insert(r.members, at, one)
+			for i := range r.members {
+				r.members[i].before = before[r.members[i].id]
+			}
+			got := assignUniform(r)
+			if err := everyPartitionOnce(r, got); err != nil {
+				t.Fatal(err)
+			}
+			for i := range r.members {
+				before[r.members[i].id] = got[i]
+			}
+			if n == 5 {
+				local += countLocal(r, got)
+			}
+		}
+		for i := range r.members {
+			r.members[i].before = nil
+		}
+		if n := countLocal(r, assignUniform(r)); n != 18 {
+			t.Fatalf("seed %d: %d of 18 partitions are local", seed, n)
+		}
+		// Racks that nobody is in change nothing.
+		plain := randomRoster(rng, 8)
+		for i := range plain.members {
+			plain.members[i].rack = ""
+		}
+		want := assignUniform(plain)
+		for i := range plain.members {
+			plain.members[i].rack = "nowhere"
+		}
+		if got := assignUniform(plain); !slices.EqualFunc(got, want, share.equal) {
+			t.Fatalf("seed %d: %v with racks of nobody, %v without", seed, got, want)
+		}
+	}
+	if all := 200 * 18; local*10 < all*6 {
+		t.Errorf("only %d of %d partitions are local", local, all)
+	}
+}
+
+func countLocal(r *roster, got []share) (n int) {
+	for i, s := range got {
+		for _, topic := range s {
+			at, _ := r.find(topic.topic)
+			for _, p := range topic.partitions {
+				if r.isLocal(i, at, p) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // TestUniformIsEven: where members subscribe to different topics, no move of one partition makes a group of two classes of
 // subscribers more even.
 func TestUniformIsEven(t *testing.T) {
@@ -237,7 +320,7 @@ func TestUniformIsEven(t *testing.T) {
 		rng := rand.New(rand.NewPCG(uint64(seed), 3))
 		r := &roster{}
 		for i := range 4 {
-			r.topics = append(r.topics, rosterTopic{topicID(i + 1), 1 + rng.IntN(20)})
+			r.topics = append(r.topics, rosterTopic{id: topicID(i + 1), partitions: 1 + rng.IntN(20)})
 		}
 		for i := range 2 + rng.IntN(10) {
 			one := rosterMember{id: fmt.Sprintf("m%03d", i), topics: []int{0, 1, 2, 3}}
@@ -265,7 +348,7 @@ func TestUniformIsEven(t *testing.T) {
 func bigRoster(same bool) *roster {
 	r := &roster{same: same}
 	for i := range 10 {
-		r.topics = append(r.topics, rosterTopic{topicID(i + 1), 1000})
+		r.topics = append(r.topics, rosterTopic{id: topicID(i + 1), partitions: 1000})
 	}
 	for i := range 1000 {
 		one := rosterMember{id: fmt.Sprintf("member-%04d", i)}

@@ -302,10 +302,16 @@ func (b *beat) roster(updated *consumer) *roster {
 		})
 	}
 	r := &roster{members: make([]rosterMember, len(members))}
+	hasRacks := slices.ContainsFunc(members, func(one *consumer) bool { return one.rack.Value != "" })
 	for _, t := range topics {
-		if t != nil {
-			r.topics = append(r.topics, rosterTopic{id: t.ID, partitions: len(t.Partitions)})
+		if t == nil {
+			continue
 		}
+		one := rosterTopic{id: t.ID, partitions: len(t.Partitions)}
+		if hasRacks {
+			one.racks = racksOf(b.image, t)
+		}
+		r.topics = append(r.topics, one)
 	}
 	slices.SortFunc(r.topics, func(x, y rosterTopic) int { return compareTopics(x.id, y.id) })
 	index := make(map[string]int, len(topics))
@@ -316,7 +322,7 @@ func (b *beat) roster(updated *consumer) *roster {
 	}
 	for i, one := range members {
 		m := &r.members[i]
-		m.id, m.instance, m.before = one.id, one.instance.Value, b.c.target[one.id]
+		m.id, m.instance, m.rack, m.before = one.id, one.instance.Value, one.rack.Value, b.c.target[one.id]
 		if one.id == updated.id && b.replaced != "" {
 			m.before = b.c.target[b.replaced]
 		}
@@ -379,8 +385,9 @@ func (m *Machine) metadataHash(image *metadata.Image, subscribed map[string]subs
 	return int64(sum)
 }
 
-func hashTopic(image *metadata.Image, topic *metadata.Topic) uint64 {
-	sum := fnvOffset.bytes(string(topic.ID[:])).bytes(topic.Name).number(uint64(len(topic.Partitions)))
+// racksOf are the racks of each partition's replicas, in order, each once.
+func racksOf(image *metadata.Image, topic *metadata.Topic) [][]string {
+	all := make([][]string, len(topic.Partitions))
 	for i := range topic.Partitions {
 		var racks []string
 		for _, id := range topic.Partitions[i].Replicas {
@@ -388,8 +395,16 @@ func hashTopic(image *metadata.Image, topic *metadata.Topic) uint64 {
 				racks = append(racks, broker.Rack)
 			}
 		}
+		all[i] = sortedNames(racks)
+	}
+	return all
+}
+
+func hashTopic(image *metadata.Image, topic *metadata.Topic) uint64 {
+	sum := fnvOffset.bytes(string(topic.ID[:])).bytes(topic.Name).number(uint64(len(topic.Partitions)))
+	for _, racks := range racksOf(image, topic) {
 		sum = sum.number(uint64(len(racks)))
-		for _, rack := range sortedNames(racks) {
+		for _, rack := range racks {
 			sum = sum.bytes(rack)
 		}
 	}

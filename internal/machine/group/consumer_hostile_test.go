@@ -99,7 +99,7 @@ func TestUpgradeJunk(t *testing.T) {
 		})
 	}
 	// Junk in the log of somebody else is no reason to fail, either.
-	r := &roster{topics: []rosterTopic{{topicID(1), 2}}, members: []rosterMember{
+	r := &roster{topics: []rosterTopic{{id: topicID(1), partitions: 2}}, members: []rosterMember{
 		{id: "a", topics: []int{0}, before: share{{topic: topicID(1), partitions: []int32{-5, -1, 0, 1, 1, 7}}}}, {id: "b", topics: []int{0}, before: share{{topic: topicID(1), partitions: []int32{0}}}}}}
 	for _, same := range []bool{true, false} {
 		r.same = same

@@ -11,8 +11,8 @@ import (
 //
 // Where we differ from Kafka 4.3.1, on purpose: a group that has neither members nor offsets does not exist. In Kafka it stays for a while,
 // also after a join that was refused.
-// A group that is named again in one request, here and in ConsumerGroupDescribe and OffsetFetch, is INVALID_REQUEST there: a few bytes must
-// not ask for megabytes each time.
+// After a hundred groups that one request names again, here and in ConsumerGroupDescribe and OffsetFetch, more of them are INVALID_REQUEST:
+// a few bytes must not ask for megabytes each time.
 
 func (t *Table) describeGroups(r *Request) Outcome {
 	var d wire.Decoder

@@ -94,7 +94,7 @@ func (p *groupRequest) askOne(coordinator GroupCoordinator, part groupPart) {
 }
 
 // askEach hands the groups of a request to their coordinators, all of one coordinator in one command. part makes it of their places in
-// the request and their names. A group that is named again is refused: a few bytes of a request must not ask for megabytes each time.
+// the request and their names. Groups that are named again are refused after maxRepeats.
 func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, names []string) groupPart) {
 	type share struct {
 		which []int
@@ -102,13 +102,12 @@ func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, 
 	}
 	shares := make(map[GroupCoordinator]*share)
 	var order []GroupCoordinator
-	seen := make(map[string]bool)
+	repeats := newRepeats()
 	for i, name := range names {
-		if seen[name] {
+		if repeats.tooMany(name) {
 			part([]int{i}, []string{name}).refuse(wire.ErrorInvalidRequest)
 			continue
 		}
-		seen[name] = true
 		coordinator, code := t.deps.Groups.For(name)
 		if code != wire.ErrorNone {
 			part([]int{i}, []string{name}).refuse(code)
@@ -124,6 +123,26 @@ func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, 
 	for _, coordinator := range order {
 		p.askOne(coordinator, part(shares[coordinator].which, shares[coordinator].names))
 	}
+}
+
+// maxRepeats bounds the groups that a request may name again, of all together: a few bytes of it must not ask for megabytes each time.
+const maxRepeats = 100
+
+// repeats counts the groups that a request names again.
+type repeats struct {
+	seen  map[string]bool
+	count int
+}
+
+func newRepeats() *repeats { return &repeats{seen: make(map[string]bool)} }
+
+func (r *repeats) tooMany(name string) bool {
+	if !r.seen[name] {
+		r.seen[name] = true
+		return false
+	}
+	r.count++
+	return r.count > maxRepeats
 }
 
 // await answers now, or when all commands have ended.

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -243,14 +244,14 @@ func TestSeveralGroups(t *testing.T) {
 		g.do(wire.OffsetCommitKey, 9, newCommit(name, commitPart{"a", 0, 9, ""}), new(wire.OffsetCommitResponse))
 	}
 	g.groups.refused["elsewhere"] = wire.ErrorNotCoordinator
-	names := []string{"xtwo", "elsewhere", "one", "missing", "one"}
+	names := append([]string{"xtwo", "elsewhere", "one", "missing", "one"}, slices.Repeat([]string{"one"}, 100)...)
 
 	fetch := &wire.OffsetFetchRequest{}
 	for _, name := range names {
 		fetch.Groups = append(fetch.Groups, newOffsetFetch(name, map[string][]int32{"a": {0}}).Groups...)
 	}
 	fetched := g.fetchOffsets(8, fetch)
-	for i, want := range []string{"xtwo NONE 9", "elsewhere NOT_COORDINATOR", "one NONE 9", "missing NONE -1", "one INVALID_REQUEST"} {
+	for i, want := range []string{"xtwo NONE 9", "elsewhere NOT_COORDINATOR", "one NONE 9", "missing NONE -1", "one NONE 9"} {
 		got := fmt.Sprint(fetched.Groups[i].GroupId, " ", fetched.Groups[i].ErrorCode.Name())
 		if len(fetched.Groups[i].Topics) > 0 {
 			got += fmt.Sprint(" ", fetched.Groups[i].Topics[0].Partitions[0].CommittedOffset)
@@ -261,11 +262,16 @@ func TestSeveralGroups(t *testing.T) {
 	}
 	var described wire.DescribeGroupsResponse
 	g.do(wire.DescribeGroupsKey, 6, &wire.DescribeGroupsRequest{Groups: names}, &described)
-	for i, want := range []string{"xtwo NONE Empty", "elsewhere NOT_COORDINATOR ", "one NONE Empty", "missing GROUP_ID_NOT_FOUND Dead", "one INVALID_REQUEST "} {
+	for i, want := range []string{"xtwo NONE Empty", "elsewhere NOT_COORDINATOR ", "one NONE Empty", "missing GROUP_ID_NOT_FOUND Dead", "one NONE Empty"} {
 		d := described.Groups[i]
 		if got := fmt.Sprint(d.GroupId, " ", d.ErrorCode.Name(), " ", d.GroupState); got != want {
 			t.Errorf("DescribeGroups: %q, want %q", got, want)
 		}
+	}
+	last := len(names) - 1
+	if f, d := fetched.Groups[last], described.Groups[last]; f.ErrorCode != wire.ErrorInvalidRequest || d.ErrorCode != wire.ErrorInvalidRequest ||
+		fetched.Groups[last-1].ErrorCode != wire.ErrorNone || described.Groups[last-1].ErrorCode != wire.ErrorNone {
+		t.Errorf("named again for the 101st time: %s, %s", f.ErrorCode.Name(), d.ErrorCode.Name())
 	}
 	list := func() (listed wire.ListGroupsResponse) {
 		g.do(wire.ListGroupsKey, 5, &wire.ListGroupsRequest{}, &listed)

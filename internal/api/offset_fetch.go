@@ -32,14 +32,13 @@ func (t *Table) offsetFetch(r *Request) Outcome {
 		return &wire.OffsetFetchResponse{Groups: answers}
 	}}
 	from := client(r)
-	seen := make(map[string]bool)
+	repeats := newRepeats()
 	for i := range req.Groups {
 		asked := &req.Groups[i]
-		if seen[asked.GroupId] { // as in askEach
+		if repeats.tooMany(asked.GroupId) {
 			answers[i] = refusedOffsets(asked, version, wire.ErrorInvalidRequest)
 			continue
 		}
-		seen[asked.GroupId] = true
 		var fetched wire.OffsetFetchResponseGroup
 		t.ask(p, asked.GroupId, groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
 			fetched = m.OffsetFetch(from, asked, req.RequireStable)

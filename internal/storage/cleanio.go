@@ -17,6 +17,7 @@ var errStopped = errors.New("compaction was stopped")
 
 // batchReader reads the batches of a segment in order and checks every one: what compaction copies or drops was whole.
 type batchReader struct {
+	log      *Log
 	segment  *segment
 	handle   *handle
 	buf      []byte // lent by the cleaner
@@ -25,6 +26,7 @@ type batchReader struct {
 	position int64 // of the next batch
 	end      int64
 	next     ids.Offset  // no batch begins below
+	bound    ids.Offset  // none reaches this
 	spend    func(int64) // is told the bytes read
 }
 
@@ -59,8 +61,11 @@ func (r *batchReader) batch() (record.Batch, error) {
 	if b.CRC() != b.ComputeCRC() {
 		return nil, r.damaged(errors.New("its checksum is wrong"))
 	}
-	if b.BaseOffset() < r.next || b.LastOffsetDelta() < 0 {
-		return nil, r.damaged(fmt.Errorf("offsets %d to %d where %d was expected", b.BaseOffset(), b.LastOffset(), r.next))
+	if b.LastOffsetDelta() < 0 {
+		return nil, r.damaged(errors.New("its last offset delta is negative"))
+	}
+	if err := r.log.inPlace(b, r.next, r.bound); err != nil { // what rots outside of the checksum must not be made new
+		return nil, r.damaged(err)
 	}
 	r.position += int64(size)
 	r.next = b.NextOffset()

@@ -130,7 +130,7 @@ func (c *compaction) open(s *segment, from ids.Offset) error {
 		return stoppedIfGone(err)
 	}
 	c.handle = h
-	c.reader = &batchReader{segment: s, handle: h, buf: c.buf, position: position, end: s.size.Load(), next: s.base, spend: c.spent}
+	c.reader = &batchReader{log: c.log, bound: c.ends[slices.Index(c.segments, s)], segment: s, handle: h, buf: c.buf, position: position, end: s.size.Load(), next: s.base, spend: c.spent}
 	return nil
 }
 

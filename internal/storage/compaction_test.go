@@ -21,7 +21,7 @@ import (
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-var compactionSeeds = flag.Int("compactionseeds", 30, "how many seeds TestCompactionModel runs")
+var compactionSeeds = flag.Int("compactionseeds", 20, "how many seeds TestCompactionModel runs")
 
 // cleanRecord is a record as the model of compaction knows it.
 type cleanRecord struct {
@@ -71,7 +71,7 @@ func newCompactionModel(t *testing.T, seed uint64) *compactionModel {
 	env := run.NewSim(seed)
 	m := &compactionModel{t: t, seed: seed, random: random, fs: vfs.NewMem(seed), env: env, appended: make(map[ids.Offset]cleanRecord),
 		aborted: make(map[ids.Offset]bool), came: make(map[ids.Offset]int64), open: make(map[ids.ProducerID][]ids.Offset), sequences: make(map[ids.ProducerID]int32)}
-	m.cfg = storage.LogConfig{SegmentBytes: 1000 + random.IntN(3000), IndexIntervalBytes: 100, Compact: true, DeleteRetentionMs: 5_000,
+	m.cfg = storage.LogConfig{SegmentBytes: 1000 + random.IntN(3000), IndexIntervalBytes: 100, Compact: true, DeleteRetentionMs: int64(random.IntN(2)) * 5_000,
 		FileDeleteDelayMs: int64(random.IntN(2)) * 100, RetentionMs: -1, RetentionBytes: -1}
 	m.config = storage.Config{FS: m.fs, Env: env, Dirs: []string{"data"}, NodeID: 1, ClusterID: "AAAAAAAAAAAAAAAAAAAAAA", CheckpointBytes: 1, CheckpointMs: 10,
 		Cleaner: storage.CleanerConfig{BackoffMs: 100, DedupeBufferBytes: []int64{24 * 6, 24 * 40, 1 << 20}[random.IntN(3)]},
@@ -332,6 +332,12 @@ func (m *compactionModel) checkBatches(batches []record.Batch, when string) {
 		}
 		if !b.IsControl() && b.HasProducer() {
 			lastOf[b.ProducerID()] = b
+		}
+	}
+	if n := len(m.rounds); n > 0 && m.rounds[n-1].MapUse < 0.5 {
+		end := m.rounds[n-1].End
+		if !slices.ContainsFunc(batches, func(b record.Batch) bool { return b.NextOffset() == end }) {
+			m.fatalf("%s: no batch ends at %d, where the last compaction did", when, end)
 		}
 	}
 	if next != m.log.LogEnd() {

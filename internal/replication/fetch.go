@@ -53,8 +53,10 @@ func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 
 func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetched) {
 	// The watermark is read before the log is: what lies below it is there, whatever is appended or retained meanwhile.
+	// The start is read before both, so that no deletion in between puts it above them.
+	res.LogStart = p.log.LogStart()
 	res.HighWatermark = p.watermark()
-	res.LastStable, res.LogStart = p.log.LastStable(res.HighWatermark), p.log.LogStart()
+	res.LastStable = p.log.LastStable(res.HighWatermark)
 	if q.LastFetchedEpoch != ids.NoLeaderEpoch {
 		epoch, end := p.epochEnd(q.LastFetchedEpoch, leaderEpoch)
 		switch {

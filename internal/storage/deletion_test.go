@@ -3,11 +3,14 @@ package storage_test
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/vfs"
@@ -277,5 +280,87 @@ func waitFor(t *testing.T, what string, so func() bool) {
 		if env.Monotonic() > deadline {
 			t.Fatalf("waited in vain for %s", what)
 		}
+	}
+}
+
+// TestDeletionUnderLoad: while records are appended and deleted, by requests and by retention, a read gets the batch that holds its offset or is told that the
+// offset is out of range: never what follows it. Lookups find nothing that was deleted before they began.
+func TestDeletionUnderLoad(t *testing.T) {
+	s := openStore(t, vfs.NewMem(1), "data")
+	defer s.Close()
+	l := openLog(t, s, storage.LogConfig{SegmentBytes: 3000, Delete: true, RetentionMs: 400, RetentionBytes: -1})
+	w := waitOn(run.OS(), l)
+	done := make(chan struct{})
+	var others sync.WaitGroup
+	beside := func(fn func(random *rand.Rand)) {
+		seed := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+		others.Add(1)
+		go func() {
+			defer others.Done()
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					fn(seed)
+				}
+			}
+		}()
+	}
+	for range 2 {
+		beside(func(random *rand.Rand) {
+			start, end := l.LogStart(), l.LogEnd()
+			from := start + ids.Offset(random.Int64N(int64(end-start)+1))
+			r, err := l.Read(from, end, 500, true)
+			if errors.Is(err, storage.ErrOffsetOutOfRange) {
+				if from >= l.LogStart() {
+					t.Errorf("offset %d is out of range %d to %d", from, l.LogStart(), l.LogEnd())
+				}
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if data := regionBytes(t, &r); len(data) == 0 && from < end {
+				t.Errorf("nothing at offset %d of %d", from, end)
+			} else if len(data) > 0 && record.Batch(data).BaseOffset() > from {
+				t.Errorf("a read at offset %d gets offset %d", from, record.Batch(data).BaseOffset())
+			}
+		})
+	}
+	beside(func(random *rand.Rand) {
+		start := l.LogStart()
+		if f, ok, err := l.OffsetForTimestamp(random.Int64N(3000), l.LogEnd()); err != nil || ok && f.Offset < start {
+			t.Errorf("lookup finds offset %d below %d: %v", f.Offset, start, err)
+		}
+		if stable := l.LastStable(l.DurableEnd()); stable < start {
+			t.Errorf("last stable offset %d below %d", stable, start)
+		}
+	})
+	beside(func(random *rand.Rand) {
+		start := l.LogStart()
+		d := []storage.RecordDeletion{{Log: l, Before: start + ids.Offset(random.Int64N(int64(l.DurableEnd()-start)+1)/2)}}
+		if s.DeleteRecords(d); d[0].Err != nil {
+			t.Error(d[0].Err)
+		}
+	})
+	for i := range 1500 {
+		mustAppend(t, l, makeBatch(t, 1+i%4, 100, int64(i)), 0)
+		if i%10 == 0 {
+			if err := w.flush(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%50 == 0 {
+			if err := l.ApplyRetention(int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(done)
+	others.Wait()
+	if l.LogStart() == 0 || l.LogStart() > l.LogEnd() {
+		t.Errorf("log from %d to %d", l.LogStart(), l.LogEnd())
 	}
 }

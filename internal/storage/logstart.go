@@ -48,7 +48,7 @@ func (s *Store) DeleteRecords(deletions []RecordDeletion) {
 			continue
 		}
 		for i := range raises {
-			if raises[i].removeFiles() && s.cfg.Events.RecordsDeleted != nil {
+			if raises[i].removeFiles() && raises[i].moved && s.cfg.Events.RecordsDeleted != nil {
 				s.cfg.Events.RecordsDeleted(raises[i].log.tp, len(raises[i].segments), raises[i].bytes, raises[i].log.LogStart())
 			}
 		}
@@ -150,6 +150,7 @@ type raise struct {
 	segments    []*segment
 	bytes       int64
 	truncations int64 // the log's then
+	moved       bool
 }
 
 // raiseLogStarts moves the starts of logs of this directory up to where raises say: in the checkpoint first, durably, then in memory. Nobody is told that
@@ -190,6 +191,7 @@ func (r *raise) apply() {
 		return
 	}
 	start := max(l.LogStart(), r.to)
+	r.moved = start > l.LogStart()
 	l.logStart.Store(int64(start))
 	l.epochs.truncateStart(start)
 	segments := l.list()

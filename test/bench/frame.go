@@ -54,6 +54,11 @@ func newRequest(topic string, partition int32, acks int16, batch []byte, records
 
 // newBatch builds an uncompressed v2 batch of n records with random values of size bytes, or as many as fit into maxBytes if n is 0.
 func newBatch(n, size, maxBytes int) (batch []byte, records int) {
+	return newKeyedBatch(n, size, maxBytes, 0)
+}
+
+// newKeyedBatch is newBatch with one of so many keys for each record; 0: none has a key.
+func newKeyedBatch(n, size, maxBytes int, keys uint32) (batch []byte, records int) {
 	random := rand.New(rand.NewPCG(1, uint64(size)))
 	b := make([]byte, 61, 61+size+64)
 	value := make([]byte, size)
@@ -65,7 +70,11 @@ func newBatch(n, size, maxBytes int) (batch []byte, records int) {
 		body = append(body, 0)                           // attributes
 		body = binary.AppendVarint(body, 0)              // timestamp delta
 		body = binary.AppendVarint(body, int64(records)) // offset delta
-		body = binary.AppendVarint(body, -1)             // null key
+		if keys == 0 {
+			body = binary.AppendVarint(body, -1) // null key
+		} else {
+			body = binary.BigEndian.AppendUint32(binary.AppendVarint(body, 4), random.Uint32N(keys))
+		}
 		body = append(binary.AppendVarint(body, int64(size)), value...)
 		body = binary.AppendVarint(body, 0) // headers
 		next := append(binary.AppendVarint(b, int64(len(body))), body...)

@@ -1,4 +1,4 @@
-// Command bench measures the broker under test beside the limit program (and, with -kafka, Apache Kafka 4.3.1) on this machine: rows B1 to B9 and
+// Command bench measures the broker under test beside the limit program (and, with -kafka, Apache Kafka 4.3.1) on this machine: rows B1 to B9, B11 to
 // B13 of the benchmark plan, consumer groups (B15 to B17), the empty start, the idle process, the size of the binary, and with -growth how cost grows. It prints figures and ratios;
 // it judges nothing and fails only when something does not work.
 //
@@ -105,7 +105,7 @@ func run() error {
 	if err := measureConnections(o, root, r); err != nil {
 		return err
 	}
-	for _, print := range []func(options, string) error{printPartitions, printRecovery} {
+	for _, print := range []func(options, string) error{printPartitions, printRecovery, printBeside} {
 		if err := print(o, root); err != nil {
 			return err
 		}

@@ -9,8 +9,9 @@ import (
 // CreatePartitions, key 37, versions 0-3. KIP-195. All rules are the controller's, except that a timeout of 0 or less leaves no time
 // for anything.
 //
-// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka's comes from a hash), and more
-// than 10,000 new partitions in one request are POLICY_VIOLATION (Kafka says UNKNOWN_SERVER_ERROR).
+// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka's comes from a hash), more
+// than 10,000 new partitions in one request are POLICY_VIOLATION (Kafka says UNKNOWN_SERVER_ERROR), and the topics of coordinators
+// cannot have more (in Kafka groups lose their offsets with that, at the next restart).
 
 func (t *Table) createPartitions(r *Request) Outcome {
 	c := new(createPartitionsRequest)

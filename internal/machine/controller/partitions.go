@@ -71,6 +71,8 @@ func (c *Controller) morePartitions(t *wire.CreatePartitionsRequestCreatePartiti
 		return nil, refuse(wire.ErrorInvalidPartitions, "Topic already has %d partition(s).", have)
 	case additional < 0:
 		return nil, refuse(wire.ErrorInvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Name, have, t.Count)
+	case coordinated(t.Name):
+		return nil, refuse(wire.ErrorInvalidRequest, "Topic %s cannot have more partitions: groups, transactions and the like are found by the number of partitions it began with.", t.Name)
 	case t.Assignments != nil && len(t.Assignments) != additional:
 		return nil, refuse(wire.ErrorInvalidReplicaAssignment,
 			"Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", additional, len(t.Assignments))
@@ -94,6 +96,11 @@ func (c *Controller) morePartitions(t *wire.CreatePartitionsRequestCreatePartiti
 		messages[i] = c.newPartition(topic.ID, int32(have+i), r)
 	}
 	return messages, nil
+}
+
+// coordinated names the topics whose partitions coordinators choose by a hash.
+func coordinated(topic string) bool {
+	return topic == "__consumer_offsets" || topic == "__transaction_state" || topic == "__share_group_state"
 }
 
 // assignedMore checks replicas that the request names for partitions after those that the topic has.

@@ -44,7 +44,7 @@ func (b *bench) partitionsOf(name string) []ids.BrokerID {
 // TestCreatePartitionsRefusals are codes and sentences that a Kafka 4.3.1 of one broker, node 1, gave to the same requests.
 func TestCreatePartitionsRefusals(t *testing.T) {
 	b := newBench(t, nil, 1)
-	b.create(false, topic("a", 2, 1))
+	b.create(false, topic("a", 2, 1), topic("__consumer_offsets", 3, 1))
 	none := grow("a", 3)
 	none.Assignments = []wire.CreatePartitionsRequestCreatePartitionsAssignment{}
 	for _, c := range []struct {
@@ -56,6 +56,7 @@ func TestCreatePartitionsRefusals(t *testing.T) {
 		{grow("a", 1), 37, "The topic a currently has 2 partition(s); 1 would not be an increase."},
 		{grow("a", 0), 37, "The topic a currently has 2 partition(s); 0 would not be an increase."},
 		{grow("a", -1), 37, "The topic a currently has 2 partition(s); -1 would not be an increase."},
+		{grow("__consumer_offsets", 4), 42, "Topic __consumer_offsets cannot have more partitions: groups, transactions and the like are found by the number of partitions it began with."}, // ours
 		{grow("zz", 2), 3, ""},
 		{grow("", 2), 3, ""},
 		{grow("a b", 2), 3, ""},

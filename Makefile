@@ -48,11 +48,11 @@ platforms: build
 	GOOS=linux GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 	GOOS=darwin GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 
-## unit       go test -race of this module, then a crash after every disk operation of many random scripts
+## unit       go test -race of this module, then a crash after every disk operation of many random scripts, and a flip of every byte of a log
 .PHONY: unit
 unit:
 	go test -race -timeout 20m ./...
-	OTTLA_CRASH_POINTS=$(CRASH_POINTS) go test -count=1 -timeout 20m -run 'Crash' ./internal/storage
+	OTTLA_CRASH_POINTS=$(CRASH_POINTS) go test -count=1 -timeout 20m -run 'Crash|EveryByteFlipped' ./internal/storage
 
 ## foreign    the test module: clients that we did not write, kill -9, power cuts, the short benchmark
 .PHONY: foreign

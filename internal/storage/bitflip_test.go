@@ -348,13 +348,17 @@ func TestEveryByteFlipped(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	flips, untrue, seen := 0, 0, make([]int, len(uncovered))
+	step := 1
+	if raceEnabled { // a sample: the whole takes many minutes
+		step = 41
+	}
 	for _, state := range slices.Sorted(maps.Keys(r.states)) {
 		good := r.states[state]
 		if wrong := r.observe(good.disk(t), state == "early"); len(wrong) > 0 {
 			t.Fatalf("%s, undamaged: %v", state, wrong)
 		}
 		for _, name := range slices.Sorted(maps.Keys(good)) {
-			for at := range good[name] {
+			for at := rng.IntN(step); at < len(good[name]); at += step {
 				first := rng.IntN(8)
 				bits := []int{first}
 				if strings.HasSuffix(name, "/leader-epoch-checkpoint") || strings.HasSuffix(name, ".log") && r.isEpoch(name, at) {
@@ -382,11 +386,11 @@ func TestEveryByteFlipped(t *testing.T) {
 		}
 	}
 	for i, u := range uncovered {
-		if seen[i] == 0 {
+		if seen[i] == 0 && step == 1 {
 			t.Errorf("never met: %s", u.what)
 		}
 	}
-	if flips < 6_000 {
+	if flips < 6_000/step {
 		t.Errorf("only %d flips", flips)
 	}
 }

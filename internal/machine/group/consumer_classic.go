@@ -125,6 +125,7 @@ func (b *beat) advanceClassic(before, updated *consumer, downgrades bool) (*cons
 		return nil, refuse(wire.ErrorGroupIDNotFound, "")
 	}
 	b.records = append(b.records, records...)
+	b.succeeded = append(b.succeeded, func() { b.g.live = consumerLive{} }) // no consumer group is left
 	return after, nil
 }
 

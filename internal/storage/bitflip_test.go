@@ -421,3 +421,28 @@ func TestLogStartBeyondTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A damaged batch does not keep its segment from becoming old.
+func TestDamagedSegmentIsRetired(t *testing.T) {
+	r := newFlipRig(t)
+	for _, at := range []int{100, 300, 700} { // in each of them the segment's last batch in time may be the damaged one
+		data := maps.Clone(r.states["clean"])
+		name := "data/t-0/00000000000000000000.log"
+		data[name] = bytes.Clone(data[name])
+		data[name][at] ^= 1
+		s := openStore(t, data.disk(t), "data")
+		config := flipConfig
+		config.Delete, config.RetentionMs, config.RetentionBytes = true, 100, -1
+		l, err := s.OpenLog(tp0, topicID, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetHighWatermark(l.LogEnd())
+		if err := l.ApplyRetention(1_300); err != nil || l.LogStart() != 13 { // the first segment's newest record is of 1112
+			t.Errorf("byte %d: log start %d, %v", at, l.LogStart(), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -125,9 +125,11 @@ func (s *segment) loadStats() error {
 		return nil
 	}
 	largest, at := record.NoTimestamp, ids.Offset(0)
+	var entry indexEntry // the last one, good or not
 	if n > 0 {
 		e, found, err := s.search(&s.times, timeIndexKind, 1<<62, false)
 		if err == nil && found == n {
+			entry = e
 			if _, found, err := s.timeEntry(e); err == nil && found {
 				largest, at = e.key, s.base+ids.Offset(e.value)
 			}
@@ -140,6 +142,10 @@ func (s *segment) loadStats() error {
 			}
 			return nil
 		})
+		if errors.Is(err, errTorn) && entry.key > 0 {
+			// Records are damaged. Their segment must become old and go all the same.
+			largest, at, err = entry.key, s.base+ids.Offset(entry.value), nil
+		}
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func printPartitions(o options, root string) error {
 		return err
 	}
 	defer b.Kill()
-	if err := printLife(b); err != nil {
+	if err := printLife(o, b); err != nil {
 		return fmt.Errorf("B11: %w\n%s", err, lastOf(b.Output()))
 	}
 	return nil
@@ -48,19 +48,19 @@ func printPartitions(o options, root string) error {
 
 func lastOf(text string) string { return text[max(0, len(text)-3000):] }
 
-func printLife(b *broker.Broker) error {
+func printLife(o options, b *broker.Broker) error {
 	took, err := createMany(b.Addr())
 	if err != nil {
 		return err
 	}
-	if err := printRest(b, fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
+	if err := printRest(o, b, fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
 		return err
 	}
 	start := time.Now()
 	if err := produceEverywhere(b.Addr()); err != nil {
 		return err
 	}
-	if err := printRest(b, fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
+	if err := printRest(o, b, fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
 		return err
 	}
 	start = time.Now()
@@ -72,14 +72,14 @@ func printLife(b *broker.Broker) error {
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(b, fmt.Sprintf("stopped in %.0f ms, started again in %.0f ms", ms(stopped), ms(took))); err != nil {
+	if err := printRest(o, b, fmt.Sprintf("stopped in %.0f ms, started again in %.0f ms", ms(stopped), ms(took))); err != nil {
 		return err
 	}
 	b.Kill()
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(b, fmt.Sprintf("killed at rest, started again in %.0f ms", ms(took))); err != nil {
+	if err := printRest(o, b, fmt.Sprintf("killed at rest, started again in %.0f ms", ms(took))); err != nil {
 		return err
 	}
 	if err := produceEverywhere(b.Addr()); err != nil {
@@ -89,20 +89,23 @@ func printLife(b *broker.Broker) error {
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(b, fmt.Sprintf("killed right after a batch to each, started again in %.0f ms", ms(took))); err != nil {
+	if err := printRest(o, b, fmt.Sprintf("killed right after a batch to each, started again in %.0f ms", ms(took))); err != nil {
 		return err
 	}
 	if took, err = deleteMany(b.Addr()); err != nil {
 		return err
 	}
-	return printRest(b, fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
+	return printRest(o, b, fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // printRest describes the process after it had a moment to settle: memory, descriptors, goroutines' work while nobody asks for anything.
-func printRest(b *broker.Broker, after string) error {
-	const settle, watch = 2 * time.Second, 5 * time.Second
+func printRest(o options, b *broker.Broker, after string) error {
+	settle, watch := 2*time.Second, 5*time.Second
+	if o.short {
+		settle, watch = 500*time.Millisecond, time.Second
+	}
 	time.Sleep(settle)
 	before, err := usageOf(b.PID())
 	if err != nil {

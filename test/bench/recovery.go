@@ -15,14 +15,14 @@ func printRecovery(o options, root string) error {
 		return nil
 	}
 	const partitions = 100
-	payload := int64(1 << 30)
+	payload, rounds := int64(1<<30), o.rounds
 	if o.short {
-		payload = 256 << 20
+		payload, rounds = 256<<20, 1
 	}
 	fmt.Printf("\nB12c killed with %d MB in %d partitions, under load, batches of 16 KiB\n", payload>>20, partitions)
 	for _, mode := range []string{"fsync", "replicated"} {
 		var ready, again, readMB []float64
-		for range o.rounds {
+		for range rounds {
 			r, err := killUnderLoad(root, mode, partitions, payload)
 			if err != nil {
 				return fmt.Errorf("B12c (%s): %w", mode, err)

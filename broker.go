@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -190,7 +191,11 @@ func reserveBytes(disk vfs.FS, dirs []string) int64 {
 	const most = 64 << 20
 	reserve := int64(most)
 	for _, dir := range dirs {
-		if total, _, err := disk.Space(dir); err == nil {
+		total, _, err := disk.Space(dir)
+		for ; err != nil && dir != filepath.Dir(dir); total, _, err = disk.Space(dir) {
+			dir = filepath.Dir(dir) // it is not made yet: it will be on the file system of the one above
+		}
+		if err == nil {
 			reserve = min(reserve, total/50)
 		}
 	}

@@ -2,6 +2,7 @@ package ottla
 
 import (
 	"bytes"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -90,4 +91,27 @@ func TestFullDiskIsFreedByClients(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The reserve of a data directory that does not exist yet is that of the file system it will be on.
+func TestReserveOfANewDirectory(t *testing.T) {
+	dir := t.TempDir()
+	want := reserveBytes(vfs.OS(), []string{dir})
+	rooms := &oneRoom{FS: vfs.OS(), dir: dir}
+	if got := reserveBytes(rooms, []string{dir + "/new/data"}); got != 1000 || want <= 0 {
+		t.Errorf("a reserve of %d bytes, want 1000; of the real disk: %d", got, want)
+	}
+}
+
+// oneRoom is a disk on which one directory exists, of a file system of 50,000 bytes.
+type oneRoom struct {
+	vfs.FS
+	dir string
+}
+
+func (r *oneRoom) Space(dir string) (total, usable int64, err error) {
+	if dir != r.dir {
+		return 0, 0, fs.ErrNotExist
+	}
+	return 50_000, 50_000, nil
 }

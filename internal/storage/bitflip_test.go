@@ -446,3 +446,35 @@ func TestDamagedSegmentIsRetired(t *testing.T) {
 		}
 	}
 }
+
+// A damaged batch is told once, however often readers come back to it; the others of its segment are served.
+func TestDamageIsToldOnce(t *testing.T) {
+	r := newFlipRig(t)
+	data := maps.Clone(r.states["clean"])
+	name := "data/t-0/00000000000000000013.log"
+	data[name] = bytes.Clone(data[name])
+	data[name][300] ^= 1 // in the aborted batch of offset 17
+	var told []*storage.CorruptError
+	s, err := storage.Open(storage.Config{FS: data.disk(t), Env: run.OS(), Dirs: []string{"data"}, NodeID: 1,
+		Events: storage.Events{Corrupt: func(c *storage.CorruptError) { told = append(told, c) }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l := openLog(t, s, flipConfig)
+	for range 3 {
+		for offset := ids.Offset(0); offset < l.LogEnd(); offset++ {
+			region, err := l.Read(offset, l.LogEnd(), 1, true)
+			if refused := offset == 17; corruptRead(err) != refused || err != nil && !refused {
+				t.Errorf("read at %d: %v", offset, err)
+			}
+			if err == nil && !bytes.HasPrefix(r.from(offset), regionBytes(t, &region)) {
+				t.Errorf("read at %d: other bytes", offset)
+			}
+			region.Release()
+		}
+	}
+	if len(told) != 1 || told[0].File != name || told[0].Position != 256 || told[0].Offset != 17 || told[0].Log != tp0 {
+		t.Errorf("told: %v", told)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -67,24 +68,16 @@ func (l *Log) check(s *segment, h *handle, r stretch) error {
 	}
 	c := newScanner(h.file, s.size.Load())
 	defer c.close()
-	at := begin
-	for at < end {
-		b, size, err := c.batch(at)
-		if err == nil {
-			err = l.inPlace(b, next, bound)
+	at, next, err := l.checkFrom(c, begin, next, end, bound, r)
+	if at < r.position && errors.Is(err, errTorn) {
+		// Damage before the stretch is no reason to refuse it, if it begins with the batch that was asked for.
+		head, _, _ := c.batch(r.position)
+		if len(head) > 0 && head.BaseOffset() <= r.from && r.from < head.NextOffset() {
+			begin = r.position
+			at, next, err = l.checkFrom(c, begin, head.BaseOffset(), end, bound, r)
 		}
-		if err != nil {
-			return l.checkFailed(s, at, r, err)
-		}
-		if at <= r.position && r.position < at+size && (at < r.position || b.NextOffset() <= r.from) {
-			return l.checkFailed(s, at, r, errMisled)
-		}
-		next, at = b.NextOffset(), at+size
 	}
-	if at > end {
-		return l.checkFailed(s, end, r, errMisled)
-	}
-	if err := c.follows(at, next); err != nil {
+	if err != nil {
 		return l.checkFailed(s, at, r, err)
 	}
 	s.mu.Lock()
@@ -98,6 +91,27 @@ func (l *Log) check(s *segment, h *handle, r stretch) error {
 		}
 	}
 	return nil
+}
+
+// checkFrom checks the batches from a position up to end, and that the one behind them follows. It returns where it got to, and the offset after the last.
+func (l *Log) checkFrom(c *scanner, at int64, next ids.Offset, end int64, bound ids.Offset, r stretch) (int64, ids.Offset, error) {
+	for at < end {
+		b, size, err := c.batch(at)
+		if err == nil {
+			err = l.inPlace(b, next, bound)
+		}
+		if err == nil && at <= r.position && r.position < at+size && (at < r.position || b.NextOffset() <= r.from) {
+			err = errMisled
+		}
+		if err != nil {
+			return at, next, err
+		}
+		next, at = b.NextOffset(), at+size
+	}
+	if at > end {
+		return end, next, errMisled
+	}
+	return at, next, c.follows(at, next)
 }
 
 // uncheckedFrom is where checking must begin, and the offset from which on batches may follow there; end or beyond if nothing is left.
@@ -266,4 +280,29 @@ func (s *segment) holding(offset ids.Offset) (head record.Batch, position int64,
 func (s *segment) timeEntry(e indexEntry) (position int64, ok bool, err error) {
 	head, position, ok, err := s.holding(s.base + ids.Offset(e.value))
 	return position, ok && head.MaxTimestamp() == e.key, err
+}
+
+// metDamage is the damaged places that readers met: clients come back to them many times a second, and it is told once.
+type metDamage struct {
+	mu     sync.Mutex // held for memory only
+	places map[damagedPlace]bool
+}
+
+type damagedPlace struct {
+	file     string
+	position int64
+}
+
+func (m *metDamage) first(c *CorruptError) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	place := damagedPlace{c.File, c.Position}
+	if m.places[place] {
+		return false
+	}
+	if m.places == nil {
+		m.places = make(map[damagedPlace]bool)
+	}
+	m.places[place] = true
+	return true
 }

@@ -149,7 +149,7 @@ type Events struct {
 	FlushRound func(dir string, took time.Duration, logs, files int)
 	// Recovered is called for each log that was scanned at start.
 	Recovered func(Recovery)
-	// Corrupt is called once for a log that is refused.
+	// Corrupt is called once for a log that is refused, and once for each damaged place that a reader met.
 	Corrupt func(*CorruptError)
 	// DirectoryOffline tells that a directory failed; marked: the durable bounds could be recorded for the next start.
 	DirectoryOffline func(dir string, err error, marked bool)

@@ -111,7 +111,7 @@ func (l *Log) readFrom(segments []*segment, from, limit ids.Offset, maxBytes int
 func (l *Log) readFailed(err error, offset ids.Offset) error {
 	err = l.asCorrupt(err, offset)
 	var c *CorruptError
-	if errors.As(err, &c) {
+	if errors.As(err, &c) && l.store.met.first(c) {
 		l.store.corrupt(c)
 	}
 	return err

@@ -18,6 +18,7 @@ type Store struct {
 	files     openFiles
 	work      background
 	cleaner   cleaner
+	met       metDamage
 
 	mu     sync.Mutex // guards the rest; held for memory only
 	logs   map[ids.TopicPartition]*Log

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The rows of consumer groups, of the classic protocol: heartbeats, consumers that have nothing to read, commits.
+// The rows of consumer groups: heartbeats, consumers that have nothing to read, commits. All are of the classic protocol but where it is said.
 
 func groupRows(o options) []row {
 	var members []membership // of the row that is being measured
@@ -30,11 +30,19 @@ func groupRows(o options) []row {
 	if o.short {
 		return all
 	}
+	modern := row{name: "B15", what: "heartbeats of KIP-848: 16 members of one group, 1 in flight each", mode: "fsync", partitions: 16, unit: "req", latency: true, brokersOnly: true,
+		prepare: func(addr, topic string) (err error) {
+			members, err = joinConsumers(addr, topic, 16)
+			return err
+		},
+		run: func(addr, _ string) (load, error) {
+			return roundTrips(addr, func(i int) *request { return members[i].consumerHeartbeat() }, 16, 0, o.each)
+		}}
 	idle := row{name: "B16", what: "1,000 idle consumers in 100 groups, each with a heartbeat every 3 s and a fetch that waits 500 ms; per second", mode: "fsync", partitions: 10, unit: "s",
 		brokersOnly: true, prepare: joined(100, 10), run: func(addr, topic string) (load, error) {
 			return idleConsumers(addr, topic, members, max(o.each, 6*time.Second))
 		}}
-	return append(all, commits(o, 1), commits(o, 100), idle)
+	return append(all, modern, commits(o, 1), commits(o, 100), idle)
 }
 
 // commits are those of 100 consumers that assign their partitions themselves, spread over groups, and so over partitions of __consumer_offsets.
@@ -73,6 +81,15 @@ func newCaller(addr string) (*caller, error) {
 
 // ask sends one request of a version without flexible fields and reads its answer.
 func (c *caller) ask(req kmsg.Request, resp kmsg.Response, version int16) error {
+	return c.exchange(req, resp, version, 4)
+}
+
+// askFlexible is ask for versions with flexible fields, whose response header ends with tags.
+func (c *caller) askFlexible(req kmsg.Request, resp kmsg.Response, version int16) error {
+	return c.exchange(req, resp, version, 5)
+}
+
+func (c *caller) exchange(req kmsg.Request, resp kmsg.Response, version int16, header int) error {
 	req.SetVersion(version)
 	resp.SetVersion(version)
 	c.said++
@@ -83,7 +100,7 @@ func (c *caller) ask(req kmsg.Request, resp kmsg.Response, version int16) error 
 	if c.buf, err = readResponse(c.conn, c.buf); err != nil {
 		return err
 	}
-	return resp.ReadFrom(c.buf[4:])
+	return resp.ReadFrom(c.buf[header:])
 }
 
 // await asks until the coordinator is found: the first question makes its topic.
@@ -172,6 +189,71 @@ func join(addr, group string) (m membership, err error) {
 		}
 	}
 	return m, fmt.Errorf("group %s does not settle", group)
+}
+
+// joinConsumers makes n members settle in a group of KIP-848 that reads the topic, so that a heartbeat of each changes nothing.
+func joinConsumers(addr, topic string, n int) ([]membership, error) {
+	if err := findCoordinator(addr, topic); err != nil {
+		return nil, err
+	}
+	c, err := newCaller(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.conn.Close() }()
+	members := make([]membership, n)
+	owned := make([][]kmsg.ConsumerGroupHeartbeatRequestTopic, n)
+	beat := func(i int) (changed bool, err error) {
+		m := &members[i]
+		req, resp := kmsg.NewPtrConsumerGroupHeartbeatRequest(), kmsg.NewPtrConsumerGroupHeartbeatResponse()
+		req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = m.group, m.id, m.generation, 60_000, []string{topic}, owned[i]
+		if err := c.askFlexible(req, resp, 0); err != nil {
+			return false, err
+		}
+		if resp.ErrorCode != 0 {
+			return false, fmt.Errorf("heartbeat of %s: error %d", m.id, resp.ErrorCode)
+		}
+		changed = m.generation != resp.MemberEpoch
+		m.generation = resp.MemberEpoch
+		if before := fmt.Sprint(owned[i]); resp.Assignment != nil { // a full request always gets one
+			owned[i] = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			for _, t := range resp.Assignment.Topics {
+				owned[i] = append(owned[i], kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: t.TopicID, Partitions: t.Partitions})
+			}
+			changed = changed || fmt.Sprint(owned[i]) != before
+		}
+		return changed, nil
+	}
+	for i := range members {
+		members[i] = membership{group: topic, id: fmt.Sprintf("%s-member-%d", topic, i)}
+		owned[i] = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	}
+	for quiet, round := 0, 0; quiet < 15*n; round++ {
+		if round > 1000*n {
+			return nil, fmt.Errorf("group %s does not settle", topic)
+		}
+		changed, err := beat(round % n)
+		switch {
+		case err != nil:
+			return nil, err
+		case changed:
+			quiet = 0
+		default:
+			quiet++
+		}
+		if round%n == n-1 {
+			time.Sleep(100 * time.Millisecond) // the assignment is computed at most once a second
+		}
+	}
+	return members, nil
+}
+
+// consumerHeartbeat says that nothing changed.
+func (m membership) consumerHeartbeat() *request {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.MemberEpoch = m.group, m.id, m.generation
+	// correlation, tags, throttle
+	return &request{frame: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 0), errAt: 4 + 1 + 4}
 }
 
 func (m membership) heartbeat() *request {

@@ -27,6 +27,7 @@ type cluster struct {
 	groups     *coordinators
 	image      atomic.Pointer[metadata.Image]
 	places     places
+	offline    []string // directories that the log has named; of the goroutine that follows
 }
 
 // Image implements api.Cluster.
@@ -116,14 +117,31 @@ func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers [
 			Name: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, Topic: topic.ID, Directory: dir, New: c.image.Load() != nil,
 			State: partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR},
 		}
-		var corrupt *storage.CorruptError
-		if err := c.partitions.Assign(r, settings); err != nil && !errors.As(err, &corrupt) { // of damage storage has told
+		if err := c.partitions.Assign(r, settings); err != nil && c.isNews(err) {
 			c.logger.Error("a partition cannot be served", "partition", r.Name, "error", err)
 		}
 		if lies, ok := c.partitions.Directory(topic.ID, int32(n)); ok && lies != dir {
 			c.places.note(lies, topic.ID, int32(n))
 		}
 	}
+}
+
+// isNews tells whether the log has not said yet why a partition cannot be served: damage storage tells by itself, and a directory is named once for all its
+// partitions.
+func (c *cluster) isNews(err error) bool {
+	var corrupt *storage.CorruptError
+	if errors.As(err, &corrupt) {
+		return false
+	}
+	var offline *storage.OfflineError
+	if !errors.As(err, &offline) {
+		return true
+	}
+	if slices.Contains(c.offline, offline.Path) {
+		return false
+	}
+	c.offline = append(c.offline, offline.Path)
+	return true
 }
 
 // configure hands over changed topic settings. A change of the broker's own may reach every topic.

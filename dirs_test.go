@@ -124,6 +124,9 @@ func TestDirectoryLostAtStart(t *testing.T) {
 			d = startOnDirs(t, mem)
 			s = d.connect(t)
 			s.served("t", partitions, lost, "old ")
+			if said := d.log.with("a partition cannot be served"); len(said) != 1 {
+				t.Errorf("the log says of one directory %d times that a partition cannot be served: %q", len(said), said)
+			}
 			s.mustCreate("u", partitions)
 			s.fill("u", partitions, "new ")
 			if code := s.remove("gone"); code != wire.ErrorNone {

@@ -20,9 +20,8 @@ var ErrNoReplica = errors.New("this broker does not hold the partition")
 // StateLog is machine.Log over a partition that this broker leads: what a coordinator writes and replays. It is bound to
 // one leader epoch, and useless when that is over. Committed is the high watermark.
 type StateLog struct {
-	p      *Partition
-	epoch  ids.LeaderEpoch
-	buffer []byte
+	p     *Partition
+	epoch ids.LeaderEpoch
 }
 
 // StateLog binds a log to the epoch in which this broker leads the partition. One at a time is told of commits: the newest.
@@ -100,13 +99,10 @@ func (l *StateLog) Read(from ids.Offset) ([]byte, error) {
 		return nil, err
 	}
 	defer region.Release()
-	if cap(l.buffer) < region.Size() {
-		l.buffer = make([]byte, region.Size())
-	}
-	data := l.buffer[:region.Size()]
-	if len(data) == 0 {
+	if region.Size() == 0 {
 		return nil, nil // compacted away up to the end
 	}
+	data := make([]byte, region.Size()) // not kept: it would lie there long after the load, a mebibyte for each partition
 	source, position := region.Source()
 	if _, err := source.ReadAt(data, position); err != nil {
 		return nil, fmt.Errorf("read partition %s at offset %d: %w", l.p.name, from, err)

@@ -67,6 +67,27 @@ func (one *consumer) reconciledTo(target int32) bool {
 	return one.state == consumerStable && one.epoch == target
 }
 
+// size is what a member says of itself, in bytes.
+func (one *consumer) size() int {
+	n := len(one.id) + len(one.instance.Value) + len(one.rack.Value) + len(one.client) + len(one.host) + len(one.regex.Value) + namesSize(one.topics)
+	if one.classic != nil {
+		for i := range one.classic.protocols {
+			n += len(one.classic.protocols[i].Name) + len(one.classic.protocols[i].Metadata)
+		}
+	}
+	return n
+}
+
+// namesSize counts names, each with the header that it has in memory.
+func namesSize(names []string) (n int) {
+	for _, name := range names {
+		n += len(name) + 16
+	}
+	return n
+}
+
+func (r resolvedRegex) size() int { return namesSize(r.topics) }
+
 // sameMetadata tells whether the member's metadata record would stay the same.
 func (one *consumer) sameMetadata(other *consumer) bool {
 	return one.instance == other.instance && one.rack == other.rack && one.client == other.client && one.host == other.host &&
@@ -123,6 +144,7 @@ type consumerGroup struct {
 	stableAt   map[int32]int  // members in state stable, by epoch
 	classics   int            // members that speak the classic protocol
 	protocols  map[string]int // of those, by protocol that they know
+	bytes      int            // of what members say of themselves, and of the topics that match regular expressions
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -194,6 +216,7 @@ func (c *consumerGroup) remove(id string) {
 
 // count adds a member to the sums, or with by = -1 takes it out.
 func (c *consumerGroup) count(one *consumer, by int) {
+	c.bytes += by * one.size()
 	countNames(c.subscribed, one.topics, by)
 	if one.regex.Value != "" {
 		addTo(c.regexUse, one.regex.Value, by)
@@ -268,10 +291,12 @@ func setSubscribers(subscribed map[string]subscribers, topic string, s subscribe
 func (c *consumerGroup) putRegex(regex string, resolved resolvedRegex) {
 	c.removeRegex(regex)
 	c.regexes[regex] = resolved
+	c.bytes += resolved.size()
 	countRegex(c.subscribed, resolved.topics, 1)
 }
 
 func (c *consumerGroup) removeRegex(regex string) {
+	c.bytes -= c.regexes[regex].size()
 	countRegex(c.subscribed, c.regexes[regex].topics, -1)
 	delete(c.regexes, regex)
 }

@@ -52,11 +52,37 @@ func (b *beat) subscribe(before, updated *consumer) (*step, *refusal) {
 	if refused := b.lookUpRegexes(s); refused != nil {
 		return nil, refused
 	}
+	if refused := b.checkBytes(s); refused != nil {
+		return nil, refused
+	}
 	s.bump = s.bump || s.namesChanged
 	if s.bump || s.regexChanged || b.g.live.image != b.image {
 		b.raiseEpoch(s)
 	}
 	return s, nil
+}
+
+// checkBytes refuses what would make the group larger than maxMembersBytes, as for classic groups. The group's name is in each of its
+// records.
+func (b *beat) checkBytes(s *step) *refusal {
+	if !s.namesChanged && !s.regexChanged && !s.isNew && s.updated.classic == nil {
+		return nil
+	}
+	names := len(b.c.members) * len(b.g.id)
+	before := b.c.bytes + names
+	after := before + s.updated.size()
+	if s.isNew {
+		after += len(b.g.id)
+	} else {
+		after -= s.before.size()
+	}
+	for regex, r := range b.regexes {
+		after += r.size() - b.c.regexes[regex].size()
+	}
+	if after > maxMembersBytes && after > before {
+		return refuse(wire.ErrorGroupMaxSizeReached, "The consumer group has reached its maximum size of %d bytes.", maxMembersBytes)
+	}
+	return nil
 }
 
 // lookUpRegexes finds the topics of a regular expression that the group did not have before, and of all that it has if there

@@ -147,3 +147,44 @@ func FuzzApplyConsumers(f *testing.F) {
 		}
 	})
 }
+
+// TestConsumersOfTooMuch: the longest strings that a request can carry fit; and members cannot make a group take memory without bounds.
+func TestConsumersOfTooMuch(t *testing.T) {
+	l := newLive(t)
+	l.create("t", 1)
+	long := strings.Repeat("n", 1<<15-1)
+	join := func(member string, topics ...string) wire.ErrorCode {
+		l.trace = nil
+		records, resp := l.m.ConsumerGroupHeartbeat(l.at, Client{ID: long, Host: "/h", Version: 1}, &wire.ConsumerGroupHeartbeatRequest{GroupId: long, MemberId: member,
+			InstanceId: wire.SomeString(member), RackId: wire.SomeString(long), RebalanceTimeoutMs: 1000, SubscribedTopicNames: topics,
+			TopicPartitions: []wire.ConsumerGroupHeartbeatRequestTopicPartitions{}})
+		l.commit(records)
+		if resp.Encode(&wire.Encoder{}, 1) != nil {
+			t.Errorf("the answer does not fit: %.100s", resp.ErrorMessage.Value)
+		}
+		return resp.ErrorCode
+	}
+	if code := join(long, long, "t"); code != 0 {
+		t.Fatal(code)
+	}
+	if code := join(long, "t"); code != wire.ErrorUnreleasedInstanceID {
+		t.Errorf("joined twice: %s", code.Name())
+	}
+	n := 1
+	for ; n < 10_000; n++ {
+		if code := join(fmt.Sprint("m", n), "t"); code != 0 {
+			if code != wire.ErrorGroupMaxSizeReached {
+				t.Fatal(code.Name())
+			}
+			break
+		}
+		l.at.NowMs += 10 // most join without a new assignment
+	}
+	g := l.m.groups[long]
+	if n < 100 || n > 1000 || len(g.consumer.members) != n || g.consumer.bytes > maxMembersBytes {
+		t.Errorf("%d members joined, the group has %d in %d bytes", n, len(g.consumer.members), g.consumer.bytes)
+	}
+	if err := l.consistent(); err != nil {
+		t.Error(err)
+	}
+}

@@ -383,7 +383,7 @@ func (c *consumerGroup) consistent(g *Group) error {
 		if c.regexUse[regex] == 0 {
 			return fmt.Errorf("nobody uses regular expression %q", regex)
 		}
-		countRegex(sum.subscribed, r.topics, 1)
+		sum.putRegex(regex, r)
 	}
 	for regex := range c.regexUse {
 		if _, ok := c.regexes[regex]; !ok {
@@ -396,7 +396,7 @@ func (c *consumerGroup) consistent(g *Group) error {
 		}
 	}
 	sums := func(c *consumerGroup) string {
-		return fmt.Sprint(c.subscribed, c.regexUse, c.assignors, c.owner, c.stableAt, c.classics, c.protocols, c.byInstance)
+		return fmt.Sprint(c.subscribed, c.regexUse, c.assignors, c.owner, c.stableAt, c.classics, c.protocols, c.byInstance, c.bytes)
 	}
 	if got, want := sums(c), sums(sum); got != want {
 		return fmt.Errorf("the group sums up to %s, should be %s", got, want)

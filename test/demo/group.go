@@ -78,7 +78,7 @@ func consume(ctx context.Context, address string, total int) error {
 		return fmt.Errorf("member 2 read only %d flights: it was not killed", perMember[2])
 	}
 	// What it had read since its last commit is read again: at most what it could still write to us, and one poll.
-	fmt.Printf("consumed    by a group of two: %d and %d flights, in %v; %d of them twice, as the dead member had not committed them\n",
+	fmt.Printf("consumed    by a group of two: %d and %d flights, in %v; read twice, since the dead member had not committed them: %d\n",
 		perMember[1], perMember[2], time.Since(began).Round(time.Millisecond), twice)
 	if err := members[0].leave(); err != nil {
 		return err

@@ -2,18 +2,12 @@ package group
 
 import (
 	"maps"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
-
-// regexInterval is the least time between two look-ups of a group's regular expressions in new metadata.
-const regexInterval = 10 * time.Second
 
 // step is what one request does to a group's epochs.
 type step struct {
@@ -83,107 +77,6 @@ func (b *beat) checkBytes(s *step) *refusal {
 		return refuse(wire.ErrorGroupMaxSizeReached, "The consumer group has reached its maximum size of %d bytes.", maxMembersBytes)
 	}
 	return nil
-}
-
-// lookUpRegexes finds the topics of a regular expression that the group did not have before, and of all that it has if there
-// is new metadata.
-func (b *beat) lookUpRegexes(s *step) *refusal {
-	c, was, is := b.c, s.before.regex.Value, s.updated.regex.Value
-	s.regexChanged = s.before.regex != s.updated.regex
-	if s.regexChanged {
-		_, isKnown := c.regexes[is]
-		s.bump = isKnown || is == "" && was != ""
-		s.use = maps.Clone(c.regexUse)
-		if was != "" {
-			addTo(s.use, was, -1)
-		}
-		if is != "" {
-			addTo(s.use, is, 1)
-		}
-		if was != "" && s.use[was] == 0 {
-			b.setRegex(was, nil)
-		}
-		if s.use[is] == 1 {
-			if err := checkRegex(is, b.image); err != nil {
-				return refuse(wire.ErrorInvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", is, describeRegex(err))
-			}
-		}
-	}
-	live := &b.g.live
-	refresh := len(s.use) > 0 && live.regexImage != b.image && (live.regexImage == nil || b.at.Monotonic >= live.regexAt+regexInterval)
-	for _, regex := range sortedKeys(s.use) {
-		known, isKnown := b.regexes[regex]
-		if isKnown && !refresh {
-			continue
-		}
-		topics := matching(b.image, regex)
-		if isKnown && slices.Equal(topics, known.topics) {
-			continue
-		}
-		b.setRegex(regex, &resolvedRegex{topics: topics, version: int64(b.image.End()), atMs: b.at.NowMs})
-		s.bump = s.bump || !slices.Equal(topics, known.topics)
-	}
-	if refresh {
-		b.succeeded = append(b.succeeded, func() { live.regexImage, live.regexAt = b.image, b.at.Monotonic })
-	}
-	return nil
-}
-
-func (b *beat) setRegex(regex string, resolved *resolvedRegex) {
-	b.regexes = maps.Clone(b.regexes)
-	if resolved == nil {
-		delete(b.regexes, regex)
-		b.records = append(b.records, regexTombstone(b.g.id, regex))
-		return
-	}
-	b.regexes[regex] = *resolved
-	b.records = append(b.records, regexRecord(b.g.id, regex, *resolved))
-}
-
-// maxRegexSteps bounds what a regular expression may cost. RE2's matching takes at most the size of the program times the length of
-// all topics' names; whoever joins a group must not hold up all that are coordinated with it.
-const maxRegexSteps = 2_000_000_000
-
-// checkRegex finds what is wrong with a regular expression.
-func checkRegex(regex string, image *metadata.Image) error {
-	parsed, err := syntax.Parse(regex, syntax.Perl)
-	if err != nil {
-		return err
-	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return err
-	}
-	names := 0
-	for _, topic := range image.Topics() {
-		names += len(topic.Name)
-	}
-	if len(program.Inst)*names > maxRegexSteps {
-		return &syntax.Error{Code: syntax.ErrLarge, Expr: regex}
-	}
-	return nil
-}
-
-// describeRegex is what is wrong with a regular expression, in RE2's words.
-func describeRegex(err error) string {
-	if e, ok := err.(*syntax.Error); ok {
-		return e.Code.String()
-	}
-	return err.Error()
-}
-
-// matching are the topics whose whole name matches, sorted.
-func matching(image *metadata.Image, regex string) (topics []string) {
-	pattern, err := regexp.Compile(`\A(?:` + regex + `)\z`)
-	if err != nil {
-		return nil // in the log, from a coordinator that took it
-	}
-	for _, t := range image.Topics() {
-		if pattern.MatchString(t.Name) {
-			topics = append(topics, t.Name)
-		}
-	}
-	return topics
 }
 
 // raiseEpoch sums up the subscriptions after the request, and raises the group epoch if that is wanted anyway or the topics'
@@ -376,88 +269,4 @@ func (b *beat) eachTopic(one *consumer, visit func(name string)) {
 			visit(name)
 		}
 	}
-}
-
-// topicHash is the hash of a topic's metadata.
-type topicHash struct {
-	topic *metadata.Topic
-	hash  uint64
-}
-
-// metadataHash sums up the topics that a group subscribes to: their ids, names, partitions, and the racks of those. Only we
-// compare it, so it need not be Kafka's (XXH3): taking over a group of Kafka's costs it one rebalance. 0 is no topics.
-func (m *Machine) metadataHash(image *metadata.Image, subscribed map[string]subscribers) int64 {
-	if len(subscribed) == 0 {
-		return 0
-	}
-	sum, found := fnvOffset, false
-	for _, name := range sortedKeys(subscribed) {
-		topic, ok := image.Topic(name)
-		if !ok {
-			delete(m.hashes, name)
-			continue
-		}
-		found = true
-		known := m.hashes[name]
-		if known.topic != topic {
-			known = topicHash{topic, hashTopic(image, topic)}
-			m.hashes[name] = known
-		}
-		sum = sum.number(known.hash)
-	}
-	if !found {
-		return 0
-	}
-	return int64(sum)
-}
-
-// racksOf are the racks of each partition's replicas, in order, each once.
-func racksOf(image *metadata.Image, topic *metadata.Topic) [][]string {
-	all := make([][]string, len(topic.Partitions))
-	for i := range topic.Partitions {
-		var racks []string
-		for _, id := range topic.Partitions[i].Replicas {
-			if broker, ok := image.Broker(id); ok && broker.Rack != "" {
-				racks = append(racks, broker.Rack)
-			}
-		}
-		all[i] = sortedNames(racks)
-	}
-	return all
-}
-
-func hashTopic(image *metadata.Image, topic *metadata.Topic) uint64 {
-	sum := fnvOffset.bytes(string(topic.ID[:])).bytes(topic.Name).number(uint64(len(topic.Partitions)))
-	for _, racks := range racksOf(image, topic) {
-		sum = sum.number(uint64(len(racks)))
-		for _, rack := range racks {
-			sum = sum.bytes(rack)
-		}
-	}
-	return uint64(sum)
-}
-
-// fnv is FNV-1a's sum, in 64 bits.
-type fnv uint64
-
-const (
-	fnvOffset fnv = 14695981039346656037
-	fnvPrime  fnv = 1099511628211
-)
-
-// bytes adds a string, with its length so that no two sequences of strings are the same bytes.
-func (h fnv) bytes(s string) fnv {
-	h = h.number(uint64(len(s)))
-	for i := range len(s) {
-		h = (h ^ fnv(s[i])) * fnvPrime
-	}
-	return h
-}
-
-func (h fnv) number(n uint64) fnv {
-	for range 8 {
-		h = (h ^ fnv(n&0xff)) * fnvPrime
-		n >>= 8
-	}
-	return h
 }

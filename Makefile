@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
-CRASH_POINTS ?= 60000
+CRASH_POINTS ?= 100000
 TOOL    := go tool -modfile=tools/go.mod
 GOFILES := $(shell git ls-files '*.go' 2>/dev/null)
 

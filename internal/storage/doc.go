@@ -40,7 +40,8 @@
 //
 // # Locks
 //
-// Each log has one append lock (Log.mu), held across the one write of an append. Reads don't take it: they use the published
+// Each log has one append lock (Log.mu), held across the one write of an append, and across one sync of its
+// directory where it rolls again before a flush round has made the names of the last roll durable. Reads don't take it: they use the published
 // size, the immutable list of segments and short locks that guard only memory. No lock is held while an owner's
 // callback runs.
 package storage

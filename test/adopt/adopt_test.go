@@ -32,7 +32,7 @@ func kafka(dir string) broker.Config {
 		"log.dirs": all[0] + "," + all[1], "metadata.log.dir": all[2], "offsets.topic.num.partitions": "5", "transaction.state.log.num.partitions": "3",
 		"log.cleaner.backoff.ms": "100", "log.initial.task.delay.ms": "100",
 		"log.flush.start.offset.checkpoint.interval.ms": "100",
-		"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500", // how long Kafka waits for the broker that was Ottla
+		"broker.session.timeout.ms":                     "2000", "broker.heartbeat.interval.ms": "500", // how long Kafka waits for the broker that was Ottla
 	}}
 }
 

@@ -176,6 +176,10 @@ func (c *compactionCrash) checkProducers(m *compactionModel, when string) {
 // recovery, gives the same log, and compaction goes on.
 func TestCompactionCrashPoints(t *testing.T) {
 	want := 600
+	rounds := 3
+	if raceEnabled {
+		want, rounds = 150, 2
+	}
 	if n, err := strconv.Atoi(os.Getenv("OTTLA_CRASH_POINTS")); err == nil {
 		want = n / 5
 	}
@@ -194,7 +198,7 @@ func TestCompactionCrashPoints(t *testing.T) {
 				}
 			})
 			c.openStore()
-			for range 3 {
+			for range rounds {
 				for range 10 + c.random.IntN(30) {
 					c.append()
 					for _, id := range slices.Sorted(maps.Keys(c.open)) {

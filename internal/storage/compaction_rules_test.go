@@ -523,3 +523,26 @@ func TestDeleteDuringCompaction(t *testing.T) {
 		})
 	}
 }
+
+// TestTruncationMakesDirty: what is appended where a compacted part was cut off is compacted like all else.
+func TestTruncationMakesDirty(t *testing.T) {
+	withCleaner(t, storage.LogConfig{}, storage.CleanerConfig{}, func(r *cleanRig) {
+		r.fill(3)
+		r.settle(time.Second)
+		if len(r.rounds) != 1 {
+			t.Fatalf("%d compactions", len(r.rounds))
+		}
+		r.log.SetHighWatermark(0)
+		if err := r.log.TruncateTo(2); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			r.put("again", []byte("v"))
+		}
+		r.fill(5)
+		r.settle(time.Second)
+		if offsets, _ := r.left("again"); len(offsets) != 1 {
+			t.Errorf("%v are left of one key, after %+v", offsets, r.rounds)
+		}
+	})
+}

@@ -329,6 +329,14 @@ func (d *directory) points(tp ids.TopicPartition) (recovery, start, watermark id
 	return d.recovery[tp], d.starts[tp], watermark
 }
 
+// clampFirstDirty brings the first dirty offset down to the end of a log that was cut: what comes there next no compaction has seen.
+func (l *Log) clampFirstDirty() error {
+	if dirty, ok := l.dir.firstDirty(l.tp); !ok || dirty <= l.LogEnd() {
+		return nil
+	}
+	return l.dir.setFirstDirty(l, l.LogEnd())
+}
+
 // setFirstDirty writes cleaner-offset-checkpoint, durably.
 func (d *directory) setFirstDirty(l *Log, offset ids.Offset) error {
 	return d.writing(func() error {

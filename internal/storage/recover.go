@@ -25,6 +25,9 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 		return l, nil
 	}
 	err := l.asCorrupt(r.run(f.dir.clean), l.LogStart())
+	if err == nil {
+		err = l.clampFirstDirty()
+	}
 	if err != nil {
 		var c *CorruptError
 		if errors.As(err, &c) {

@@ -74,11 +74,18 @@ func (l *Log) truncate(bound ids.Offset, cut func(*recovery, ids.Offset) error, 
 	defer l.naming.Unlock()
 	l.setTruncating(true)
 	defer l.setTruncating(false)
-	point, err := l.dir.lowerPoint(l, bound, start)
+	lowest := bound
+	if l.dir.mayHaveGaps(l) {
+		lowest = 0 // compaction may have removed what lay before bound: where the log ends then, only a scan tells
+	}
+	point, err := l.dir.lowerPoint(l, lowest, start)
 	if err != nil {
 		return err
 	}
 	fresh, err := l.recut(point, bound, cut, start)
+	if err == nil {
+		err = fresh.clampFirstDirty()
+	}
 	if err != nil {
 		if l.Err() == nil {
 			l.fail(&OfflineError{l.path, err})

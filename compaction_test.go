@@ -2,12 +2,14 @@ package ottla_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ottla-io/ottla"
@@ -31,6 +33,9 @@ func TestCompactedTopicShrinks(t *testing.T) {
 	configs := map[string]*string{"cleanup.policy": &compact, "internal.segment.bytes": &segment, "min.cleanable.dirty.ratio": &ratio}
 	if _, err := admin.CreateTopic(patient(t), 1, 1, configs, "t"); err != nil {
 		t.Fatal(err)
+	}
+	if err := client.ProduceSync(patient(t), &kgo.Record{Topic: "t", Value: []byte("no key")}).FirstErr(); !errors.Is(err, kerr.InvalidRecord) {
+		t.Errorf("a record without a key: %v, want INVALID_RECORD", err)
 	}
 	const keys = 10
 	want := map[string]string{}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newGroupCommand() *cobra.Command {
@@ -116,9 +117,13 @@ func newGroupDescribe() *cobra.Command {
 
 // withGroups runs fn with a look at the named groups, all if there is none, and their lags.
 func (f *clientFlags) withGroups(cmd *cobra.Command, names []string, fn func([]groupView) error) error {
-	return f.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+	return f.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
+		admin := kadm.NewClient(client)
 		groups, err := f.viewGroups(ctx, admin, names)
 		if err != nil {
+			return err
+		}
+		if err := f.addSoftware(ctx, client, groups); err != nil {
 			return err
 		}
 		if err := f.measure(ctx, admin, groups); err != nil {
@@ -139,10 +144,10 @@ func (g *groupView) print(cmd *cobra.Command) error {
 		return nil
 	}
 	fmt.Fprintf(out, "  lag %s\n", g.Lag)
-	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS", "MEMBER", "CLIENT", "HOST"}}
+	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS", "MEMBER", "CLIENT", "HOST", "SOFTWARE"}}
 	for _, p := range g.Partitions {
 		rows = append(rows, []string{p.Topic, fmt.Sprint(p.Partition), orNone(p.Committed), fmt.Sprint(p.End), orNone(p.Lag.Records), p.Lag.seconds(),
-			orDash(p.Member), orDash(p.Client), orDash(p.Host)})
+			orDash(p.Member), orDash(p.Client), orDash(p.Host), orDash(p.Software)})
 	}
 	return printTable(out, rows)
 }
@@ -179,9 +184,10 @@ func newGroupMembers() *cobra.Command {
 					fmt.Fprintf(cmd.OutOrStdout(), "group %s has no members\n", names[0])
 					return nil
 				}
-				rows := [][]string{{"MEMBER", "INSTANCE", "CLIENT", "HOST", "LAG", "SECONDS", "PARTITIONS"}}
+				rows := [][]string{{"MEMBER", "INSTANCE", "CLIENT", "HOST", "SOFTWARE", "LAG", "SECONDS", "PARTITIONS"}}
 				for _, m := range members {
-					rows = append(rows, []string{m.Member, orDash(m.Instance), orDash(m.Client), m.Host, orNone(m.Lag.Records), m.Lag.seconds(), orDash(m.assigned())})
+					rows = append(rows, []string{m.Member, orDash(m.Instance), orDash(m.Client), m.Host, orDash(m.Software), orNone(m.Lag.Records), m.Lag.seconds(),
+						orDash(m.assigned())})
 				}
 				return printTable(cmd.OutOrStdout(), rows)
 			})

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla-io/ottla/ottlatest"
 )
@@ -85,6 +89,42 @@ func TestGroupMembers(t *testing.T) {
 	must(t, "3\n", "produce", "t", "-p", "0", "-b", b)
 	if r := <-done; r.code != 0 || r.stdout != "1\n2\n3\n" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestGroupSoftware: members of either protocol are shown with what their clients said that they are.
+func TestGroupSoftware(t *testing.T) {
+	b := startForGroups(t)
+	must(t, "1\n", "produce", "t", "-p", "0", "-b", b)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	open := func(name, version string, options ...kgo.Opt) *kgo.Client {
+		client, err := kgo.NewClient(append(options, kgo.SeedBrokers(b), kgo.SoftwareNameAndVersion(name, version))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		return client
+	}
+	if fetches := open("billing", "1.2.3", kgo.ConsumerGroup("old"), kgo.ConsumeTopics("t")).PollFetches(ctx); fetches.NumRecords() != 1 {
+		t.Fatalf("%v", fetches.Errors())
+	}
+	joins := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	joins.Group, joins.MemberID, joins.RebalanceTimeoutMillis, joins.SubscribedTopicNames = "new", "mine", 60_000, []string{"t"}
+	joins.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	if joined, err := joins.RequestWith(ctx, open("shipping", "4.5")); err != nil || joined.ErrorCode != 0 {
+		t.Fatalf("%+v, %v", joined, err)
+	}
+	for name, want := range map[string]string{"old": "billing/1.2.3", "new": "shipping/4.5"} {
+		g := described(t, b, name)[0]
+		if len(g.Members) != 1 || g.Members[0].Software != want || len(g.Partitions) == 0 || g.Partitions[0].Software != want {
+			t.Errorf("%s: %+v, want %s", name, g, want)
+		}
+		for _, command := range []string{"members", "describe"} {
+			if out := must(t, "", "group", command, name, "-b", b); !strings.Contains(out, want) {
+				t.Errorf("%s of %s:\n%s", command, name, out)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type groupMember struct {
 	Instance   string             `json:"instance,omitempty"`
 	Client     string             `json:"client"`
 	Host       string             `json:"host"`
+	Software   string             `json:"software,omitempty"` // its client's name and version; Kafka does not tell
 	Lag        lag                `json:"lag"`
 	Partitions map[string][]int32 `json:"partitions"`
 }
@@ -45,6 +46,7 @@ type groupPosition struct {
 	Member    string `json:"member,omitempty"`
 	Client    string `json:"client,omitempty"`
 	Host      string `json:"host,omitempty"`
+	Software  string `json:"software,omitempty"`
 }
 
 // assigned is what a member reads, as text: flights 0,1,4; orders 2.
@@ -172,7 +174,7 @@ func (g *groupView) positions(committed kadm.OffsetResponses, starts, ends kadm.
 			p.Lag.Records = max(0, p.End-max(p.Committed, p.Start))
 		}
 		if m := reader[topic][partition]; m != nil {
-			p.Member, p.Client, p.Host = m.Member, m.Client, m.Host
+			p.Member, p.Client, p.Host, p.Software = m.Member, m.Client, m.Host, m.Software
 		}
 		g.Partitions = append(g.Partitions, p)
 	}

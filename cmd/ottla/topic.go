@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newTopic() *cobra.Command {
@@ -25,6 +26,11 @@ func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToStri
 
 // withAdmin runs fn with an admin client and gives the broker as long as the flags say.
 func (f *clientFlags) withAdmin(ctx context.Context, fn func(context.Context, *kadm.Client) error) error {
+	return f.withClient(ctx, func(ctx context.Context, client *kgo.Client) error { return fn(ctx, kadm.NewClient(client)) })
+}
+
+// withClient is withAdmin for requests that kadm lacks.
+func (f *clientFlags) withClient(ctx context.Context, fn func(context.Context, *kgo.Client) error) error {
 	client, err := f.open()
 	if err != nil {
 		return err
@@ -32,7 +38,7 @@ func (f *clientFlags) withAdmin(ctx context.Context, fn func(context.Context, *k
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, 2*f.timeout)
 	defer cancel()
-	return fn(ctx, kadm.NewClient(client))
+	return fn(ctx, client)
 }
 
 func newTopicCreate() *cobra.Command {

@@ -15,11 +15,17 @@ func (t *Table) consumerGroupDescribe(r *Request) Outcome {
 		return hangup(r, err)
 	}
 	described := make([]wire.ConsumerGroupDescribeResponseDescribedGroup, len(req.GroupIds))
+	ours := isOurs(r)
 	p := &groupRequest{answer: func() wire.Message {
 		for i := range described {
 			described[i].AuthorizedOperations = noOperations
 			if req.IncludeAuthorizedOperations && described[i].ErrorCode == wire.ErrorNone {
 				described[i].AuthorizedOperations = groupOperations
+			}
+			for j := range described[i].Members {
+				if !ours {
+					described[i].Members[j].ClientSoftware = ""
+				}
 			}
 		}
 		return &wire.ConsumerGroupDescribeResponse{Groups: described}

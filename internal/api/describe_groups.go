@@ -21,11 +21,17 @@ func (t *Table) describeGroups(r *Request) Outcome {
 		return hangup(r, err)
 	}
 	described := make([]wire.DescribeGroupsResponseDescribedGroup, len(req.Groups))
+	ours := isOurs(r)
 	p := &groupRequest{answer: func() wire.Message {
 		for i := range described {
 			described[i].AuthorizedOperations = noOperations
 			if req.IncludeAuthorizedOperations && described[i].ErrorCode == wire.ErrorNone {
 				described[i].AuthorizedOperations = groupOperations
+			}
+			for j := range described[i].Members {
+				if !ours {
+					described[i].Members[j].ClientSoftware = ""
+				}
 			}
 		}
 		return &wire.DescribeGroupsResponse{Groups: described}

@@ -45,8 +45,19 @@ type groupEnd struct {
 
 // client is who sent a request, as groups remember it.
 func client(r *Request) group.Client {
-	return group.Client{ID: r.ClientID, Host: clientHost(r.Conn.RemoteHost), Version: r.Version}
+	return group.Client{ID: r.ClientID, Host: clientHost(r.Conn.RemoteHost), Version: r.Version, Software: software(r)}
 }
+
+// software is what sent a request; nothing if the client did not say, or said that it does not know.
+func software(r *Request) group.Software {
+	if r.Conn.SoftwareName == "unknown" {
+		return group.Software{}
+	}
+	return group.Software{Name: r.Conn.SoftwareName, Version: r.Conn.SoftwareVersion}
+}
+
+// isOurs tells whether a request is from Ottla's own command line, whose answers may have tagged fields that Kafka's have not.
+func isOurs(r *Request) bool { return r.Conn.SoftwareName == "ottla" }
 
 // clientHost is how Java writes an address: a slash, and all eight numbers of IPv6.
 func clientHost(host string) string {

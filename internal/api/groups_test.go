@@ -435,3 +435,42 @@ func TestClientHost(t *testing.T) {
 		}
 	}
 }
+
+// TestSoftwareIsToldToOurs: which software a member is, is told to Ottla's own command line alone.
+func TestSoftwareIsToldToOurs(t *testing.T) {
+	g := newRig(t, run.OS())
+	g.conn.SoftwareName, g.conn.SoftwareVersion = "kgo", "1.2"
+	g.join(9, "old")
+	var beat wire.ConsumerGroupHeartbeatResponse
+	g.do(wire.ConsumerGroupHeartbeatKey, 1, newBeat("new", "mine", 0), &beat)
+	for name, want := range map[string]string{"ottla": "kgo/1.2", "kgo": "", "unknown": ""} {
+		other := g.anotherConn()
+		other.conn.SoftwareName = name
+		for version := int16(4); version <= 6; version++ {
+			var described wire.DescribeGroupsResponse
+			other.do(wire.DescribeGroupsKey, version, &wire.DescribeGroupsRequest{Groups: []string{"old"}}, &described)
+			wanted := want
+			if version < 5 { // no tagged fields
+				wanted = ""
+			}
+			if members := described.Groups[0].Members; len(members) != 1 || members[0].ClientSoftware != wanted {
+				t.Errorf("%s, version %d: %+v, want %q", name, version, members, wanted)
+			}
+		}
+		for version := range int16(2) {
+			var described wire.ConsumerGroupDescribeResponse
+			other.do(wire.ConsumerGroupDescribeKey, version, &wire.ConsumerGroupDescribeRequest{GroupIds: []string{"new"}}, &described)
+			if members := described.Groups[0].Members; len(members) != 1 || members[0].ClientSoftware != want {
+				t.Errorf("%s, version %d: %+v, want %q", name, version, members, want)
+			}
+		}
+	}
+	g.conn.SoftwareName = "unknown"
+	g.do(wire.ConsumerGroupHeartbeatKey, 1, newBeat("new", "mine", beat.MemberEpoch), &beat)
+	g.conn.SoftwareName = "ottla"
+	var described wire.ConsumerGroupDescribeResponse
+	g.do(wire.ConsumerGroupDescribeKey, 1, &wire.ConsumerGroupDescribeRequest{GroupIds: []string{"new"}}, &described)
+	if got := described.Groups[0].Members[0].ClientSoftware; got != "" {
+		t.Errorf("of a client that did not say: %q", got)
+	}
+}

@@ -15,8 +15,9 @@ func (t *Table) heartbeat(r *Request) Outcome {
 	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
+	from := software(r)
 	return t.inGroup(r, req.GroupId, func(m *group.Machine, at machine.Moment) []machine.Record {
-		resp.ErrorCode = m.Heartbeat(at, req)
+		resp.ErrorCode = m.Heartbeat(at, from, req)
 		return nil
 	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message {
 		if code == wire.ErrorCoordinatorLoadInProgress {

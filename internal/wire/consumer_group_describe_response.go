@@ -33,7 +33,8 @@ type ConsumerGroupDescribeResponseMember struct {
 	SubscribedTopicRegex NullString // may be null
 	Assignment           ConsumerGroupDescribeResponseAssignment
 	TargetAssignment     ConsumerGroupDescribeResponseAssignment
-	MemberType           int8 // versions 1
+	MemberType           int8   // versions 1
+	ClientSoftware       string // tag 10000
 }
 
 // ConsumerGroupDescribeResponseTopicPartitions is the TopicPartitions of ConsumerGroupDescribeResponse.
@@ -137,6 +138,7 @@ func (m *ConsumerGroupDescribeResponseMember) Default() {
 	m.Assignment.Default()
 	m.TargetAssignment.Default()
 	m.MemberType = -1
+	m.ClientSoftware = ""
 }
 
 func (m *ConsumerGroupDescribeResponseMember) decode(d *Decoder, version int16) {
@@ -155,7 +157,19 @@ func (m *ConsumerGroupDescribeResponseMember) decode(d *Decoder, version int16) 
 	} else {
 		m.MemberType = -1
 	}
-	d.skipTags()
+	m.ClientSoftware = ""
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.ClientSoftware = d.readString(true)
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *ConsumerGroupDescribeResponseMember) encode(e *Encoder, version int16) {
@@ -172,7 +186,12 @@ func (m *ConsumerGroupDescribeResponseMember) encode(e *Encoder, version int16) 
 	if version == 1 {
 		e.writeInt8(m.MemberType)
 	}
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.ClientSoftware != "" {
+		at := e.beginTag(tags, 10000)
+		e.writeString(m.ClientSoftware, true)
+		e.endTag(at)
+	}
 }
 
 // Default sets every field to the schema's default.

@@ -28,6 +28,7 @@ type DescribeGroupsResponseDescribedGroupMember struct {
 	ClientHost       string
 	MemberMetadata   []byte
 	MemberAssignment []byte
+	ClientSoftware   string // versions 5-6, tag 10000
 }
 
 // Default sets every field to the schema's default.
@@ -144,6 +145,7 @@ func (m *DescribeGroupsResponseDescribedGroupMember) Default() {
 	m.ClientHost = ""
 	m.MemberMetadata = nil
 	m.MemberAssignment = nil
+	m.ClientSoftware = ""
 }
 
 func (m *DescribeGroupsResponseDescribedGroupMember) decode(d *Decoder, version int16) {
@@ -158,8 +160,20 @@ func (m *DescribeGroupsResponseDescribedGroupMember) decode(d *Decoder, version 
 	m.ClientHost = d.readString(flexible)
 	m.MemberMetadata = d.readBytes(flexible, false)
 	m.MemberAssignment = d.readBytes(flexible, false)
+	m.ClientSoftware = ""
 	if flexible {
-		d.skipTags()
+		for n := d.readTagCount(); n > 0; n-- {
+			tag, frame := d.beginTag()
+			switch {
+			case tag == 10000:
+				m.ClientSoftware = d.readString(true)
+			default:
+				d.skipTag()
+			}
+			if !d.endTag(frame) {
+				return
+			}
+		}
 	}
 }
 
@@ -174,7 +188,12 @@ func (m *DescribeGroupsResponseDescribedGroupMember) encode(e *Encoder, version 
 	e.writeBytes(m.MemberMetadata, flexible, false)
 	e.writeBytes(m.MemberAssignment, flexible, false)
 	if flexible {
-		e.writeNoTags()
+		tags := e.beginTags()
+		if m.ClientSoftware != "" {
+			at := e.beginTag(tags, 10000)
+			e.writeString(m.ClientSoftware, true)
+			e.endTag(at)
+		}
 	}
 }
 

@@ -112,7 +112,8 @@ func (c *classic) describe(d *wire.DescribeGroupsResponseDescribedGroup) {
 	d.Members = make([]wire.DescribeGroupsResponseDescribedGroupMember, len(c.members))
 	for i, one := range c.members {
 		shown := wire.DescribeGroupsResponseDescribedGroupMember{MemberId: one.id, GroupInstanceId: one.instanceID,
-			ClientId: one.client.ID, ClientHost: one.client.Host, MemberMetadata: []byte{}, MemberAssignment: present(one.assignment)}
+			ClientId: one.client.ID, ClientHost: one.client.Host, MemberMetadata: []byte{}, MemberAssignment: present(one.assignment),
+			ClientSoftware: one.client.Software.String()}
 		if c.state == stable {
 			shown.MemberMetadata = present(one.metadata(c.protocol.Value))
 		}

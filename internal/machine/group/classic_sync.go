@@ -108,12 +108,12 @@ func present(p []byte) []byte {
 }
 
 // Heartbeat gives a member a new session. It never changes the durable state.
-func (m *Machine) Heartbeat(at machine.Moment, req *wire.HeartbeatRequest) wire.ErrorCode {
+func (m *Machine) Heartbeat(at machine.Moment, software Software, req *wire.HeartbeatRequest) wire.ErrorCode {
 	if req.GroupId == "" {
 		return wire.ErrorInvalidGroupID
 	}
 	if g := m.consumers(req.GroupId); g != nil {
-		return m.heartbeatConsumers(at, g, req)
+		return m.heartbeatConsumers(at, software, g, req)
 	}
 	g := m.groups[req.GroupId]
 	if g == nil || g.classic == nil {
@@ -128,6 +128,7 @@ func (m *Machine) Heartbeat(at machine.Moment, req *wire.HeartbeatRequest) wire.
 		return wire.ErrorIllegalGeneration
 	}
 	m.touch(at, c, one)
+	one.client.Software = software
 	if c.state == preparingRebalance {
 		return wire.ErrorRebalanceInProgress
 	}

@@ -106,7 +106,8 @@ func (b *beat) advanceClassic(before, updated *consumer, downgrades bool) (*cons
 		if refused != nil {
 			return nil, refused
 		}
-		t := b.m.timersOf(b.g, after.id)
+		t := b.m.liveOf(b.g, after.id)
+		t.software = b.client.Software
 		b.m.timers.stop(&t.join)
 		b.m.timers.set(&t.session, b.at.Monotonic+milliseconds(after.classic.sessionMs))
 		b.m.timers.set(&t.sync, b.at.Monotonic+milliseconds(after.rebalanceMs))
@@ -124,6 +125,7 @@ func (b *beat) advanceClassic(before, updated *consumer, downgrades bool) (*cons
 	if !ok {
 		return nil, refuse(wire.ErrorGroupIDNotFound, "")
 	}
+	b.g.classic.byID[after.id].client.Software = b.client.Software
 	b.records = append(b.records, records...)
 	b.succeeded = append(b.succeeded, func() { b.g.live = consumerLive{} }) // no consumer group is left
 	return after, nil
@@ -168,25 +170,26 @@ func (m *Machine) syncConsumers(at machine.Moment, g *Group, req *wire.SyncGroup
 	case !ok:
 		return failed(wire.ErrorUnknownServerError)
 	}
-	m.timers.stop(&m.timersOf(g, one.id).sync)
+	m.timers.stop(&m.liveOf(g, one.id).sync)
 	m.touchConsumer(at, g, one.id, milliseconds(one.classic.sessionMs))
 	return &wire.SyncGroupResponse{ProtocolType: req.ProtocolType, ProtocolName: req.ProtocolName, Assignment: embedAssignment(one.assigned, version, m.image())}
 }
 
 // awaitJoin gives a classic member its rebalance timeout to join again.
 func (m *Machine) awaitJoin(at machine.Moment, g *Group, one *consumer) {
-	if t := m.timersOf(g, one.id); t.join.index == 0 {
+	if t := m.liveOf(g, one.id); t.join.index == 0 {
 		m.timers.set(&t.join, at.Monotonic+milliseconds(one.rebalanceMs))
 	}
 }
 
 // heartbeatConsumers is Heartbeat to a consumer group.
-func (m *Machine) heartbeatConsumers(at machine.Moment, g *Group, req *wire.HeartbeatRequest) wire.ErrorCode {
+func (m *Machine) heartbeatConsumers(at machine.Moment, software Software, g *Group, req *wire.HeartbeatRequest) wire.ErrorCode {
 	one, code := g.consumer.validConsumer(req.MemberId, req.GroupInstanceId, req.GenerationId)
 	if code != wire.ErrorNone {
 		return code
 	}
 	m.touchConsumer(at, g, one.id, milliseconds(one.classic.sessionMs))
+	m.liveOf(g, one.id).software = software
 	if one.epoch < g.consumer.targetEpoch || one.state == consumerUnrevoked || one.state == consumerUnreleased && !g.consumer.waits(one) {
 		m.awaitJoin(at, g, one)
 		return wire.ErrorRebalanceInProgress

@@ -23,6 +23,9 @@ func (m *Machine) ConsumerGroupDescribe(names []string) []wire.ConsumerGroupDesc
 			d.ErrorCode, d.ErrorMessage = wire.ErrorGroupIDNotFound, wire.SomeString(fmt.Sprintf("Group %s is not a consumer group.", name))
 		default:
 			g.consumer.describe(image, d)
+			for j := range d.Members {
+				d.Members[j].ClientSoftware = g.live.softwareOf(d.Members[j].MemberId).String()
+			}
 			d.AssignorName = preferred(g.consumer.assignors, m.cfg.Settings().ConsumerAssignors)
 		}
 	}

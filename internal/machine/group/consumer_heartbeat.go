@@ -179,6 +179,7 @@ func (b *beat) heartbeat(req *wire.ConsumerGroupHeartbeatRequest, resp *wire.Con
 	}
 	own := b.m.consumerSettings(b.g, b.image)
 	b.m.touchConsumer(b.at, b.g, after.id, milliseconds(own.SessionMs))
+	b.m.liveOf(b.g, after.id).software = b.client.Software
 	resp.MemberId, resp.MemberEpoch, resp.HeartbeatIntervalMs = wire.SomeString(after.id), after.epoch, own.HeartbeatMs
 	isFull := req.RebalanceTimeoutMs != -1 && (req.SubscribedTopicNames != nil || req.SubscribedTopicRegex.Valid) && req.TopicPartitions != nil
 	if joins || isFull || !after.assigned.equal(before.assigned) {

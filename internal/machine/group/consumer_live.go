@@ -9,7 +9,7 @@ import (
 
 // consumerLive is the volatile half of a consumer group: what a coordinator that loads the group starts anew.
 type consumerLive struct {
-	members map[string]*consumerTimers // of those that are members, or are about to be
+	members map[string]*liveConsumer // of those that are members, or are about to be
 	// image is the metadata for which the group's metadata hash was last compared.
 	image *metadata.Image
 	// regexImage is the metadata in which the group's regular expressions were last looked up, at regexAt.
@@ -25,19 +25,21 @@ type consumerLive struct {
 	since     time.Duration
 }
 
-// consumerTimers are the timers of one member. Each one fences it.
-type consumerTimers struct {
+// liveConsumer is what is volatile of one member: timers, each of which fences it, and what it last said that it is.
+type liveConsumer struct {
 	session timer
 	revoke  timer // it has to give up partitions
 	join    timer // a classic member has to join again
 	sync    timer // a classic member has to ask for its assignment
+
+	software Software
 }
 
-// timersOf are the timers of a member, made if there are none.
-func (m *Machine) timersOf(g *Group, id string) *consumerTimers {
+// liveOf is what is volatile of a member, made if there is none.
+func (m *Machine) liveOf(g *Group, id string) *liveConsumer {
 	t := g.live.members[id]
 	if t == nil {
-		t = new(consumerTimers)
+		t = new(liveConsumer)
 		why := map[*timer]string{&t.session: "was not heard of in time", &t.revoke: "did not give up its partitions in time",
 			&t.join: "did not join again in time", &t.sync: "did not ask for its assignment in time"}
 		for one, reason := range why {
@@ -45,7 +47,7 @@ func (m *Machine) timersOf(g *Group, id string) *consumerTimers {
 			one.fire = func(at machine.Moment) []machine.Record { return m.consumerTimedOut(at, g, id, reason) }
 		}
 		if g.live.members == nil {
-			g.live.members = make(map[string]*consumerTimers)
+			g.live.members = make(map[string]*liveConsumer)
 		}
 		g.live.members[id] = t
 	}
@@ -53,7 +55,15 @@ func (m *Machine) timersOf(g *Group, id string) *consumerTimers {
 }
 
 func (m *Machine) touchConsumer(at machine.Moment, g *Group, id string, session time.Duration) {
-	m.timers.set(&m.timersOf(g, id).session, at.Monotonic+session)
+	m.timers.set(&m.liveOf(g, id).session, at.Monotonic+session)
+}
+
+// softwareOf is what a member last said that it is; nothing until it is heard of again after the group was loaded.
+func (l *consumerLive) softwareOf(id string) Software {
+	if t := l.members[id]; t != nil {
+		return t.software
+	}
+	return Software{}
 }
 
 func (m *Machine) stopConsumer(g *Group, id string) {
@@ -74,7 +84,7 @@ func (m *Machine) loadConsumers(at machine.Moment, g *Group) {
 	for _, one := range g.consumer.sorted() {
 		m.touchConsumer(at, g, one.id, session)
 		if one.state == consumerUnrevoked && one.classic == nil {
-			m.timers.set(&m.timersOf(g, one.id).revoke, at.Monotonic+milliseconds(one.rebalanceMs))
+			m.timers.set(&m.liveOf(g, one.id).revoke, at.Monotonic+milliseconds(one.rebalanceMs))
 		}
 	}
 }

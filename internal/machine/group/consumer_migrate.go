@@ -63,6 +63,7 @@ func (b *beat) convertClassic() *refusal {
 			cl.answerJoin(old, failedJoin(old.id, wire.ErrorRebalanceInProgress))
 			answerSync(old, &wire.SyncGroupResponse{ErrorCode: wire.ErrorRebalanceInProgress, Assignment: []byte{}})
 			b.m.touchConsumer(b.at, b.g, old.id, milliseconds(old.sessionTimeoutMs))
+			b.m.liveOf(b.g, old.id).software = old.client.Software
 		}
 		b.m.dropClassic(b.g)
 	})
@@ -220,8 +221,8 @@ func (m *Machine) toClassic(at machine.Moment, g *Group, gone []*consumer, joini
 			return nil, false
 		}
 		targets[one.id] = target
-		old := &member{id: one.id, instanceID: one.instance, client: Client{ID: one.client, Host: one.host}, rebalanceTimeoutMs: one.rebalanceMs,
-			sessionTimeoutMs: one.classic.sessionMs, protocols: one.classic.protocols}
+		old := &member{id: one.id, instanceID: one.instance, client: Client{ID: one.client, Host: one.host, Software: g.live.softwareOf(one.id)},
+			rebalanceTimeoutMs: one.rebalanceMs, sessionTimeoutMs: one.classic.sessionMs, protocols: one.classic.protocols}
 		cl.add(old)
 		cl.know(old, 1)
 	}

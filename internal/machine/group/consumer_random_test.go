@@ -274,7 +274,7 @@ func (c *crowd) act(cl *crowdClient) {
 		if cl.static != "" {
 			req.GroupInstanceId = wire.SomeString(cl.static)
 		}
-		code := c.l.m.Heartbeat(c.l.at, req)
+		code := c.l.m.Heartbeat(c.l.at, Software{}, req)
 		c.log("%s (%s) heartbeat in %d: %s", cl.name, cl.id, cl.epoch, code.Name())
 		switch code {
 		case wire.ErrorNone:

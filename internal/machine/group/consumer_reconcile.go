@@ -46,7 +46,7 @@ func (b *beat) reconcile(one *consumer, targetEpoch int32, target share, changed
 	b.records = append(b.records, currentRecord(b.g.id, after))
 	if after.classic == nil {
 		b.succeeded = append(b.succeeded, func() {
-			revoke := &b.m.timersOf(b.g, after.id).revoke
+			revoke := &b.m.liveOf(b.g, after.id).revoke
 			b.m.timers.stop(revoke)
 			if after.state == consumerUnrevoked {
 				b.m.timers.set(revoke, b.at.Monotonic+milliseconds(after.rebalanceMs))

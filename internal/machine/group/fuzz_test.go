@@ -79,7 +79,7 @@ func TestHeartbeatAllocates(t *testing.T) {
 	n := 0
 	allocs := testing.AllocsPerRun(1000, func() {
 		l.at.Monotonic += time.Millisecond
-		if code := l.m.Heartbeat(l.at, beats[n%len(beats)]); code != 0 {
+		if code := l.m.Heartbeat(l.at, Software{}, beats[n%len(beats)]); code != 0 {
 			t.Fatal(code)
 		}
 		n++
@@ -95,7 +95,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		l.at.Monotonic += time.Microsecond
-		l.m.Heartbeat(l.at, beats[n%len(beats)])
+		l.m.Heartbeat(l.at, Software{}, beats[n%len(beats)])
 		n++
 	}
 }

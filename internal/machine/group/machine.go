@@ -30,6 +30,20 @@ type Client struct {
 	ID      string // client.id
 	Host    string // as Kafka writes it: "/127.0.0.1"
 	Version int16  // of the request
+
+	Software Software
+}
+
+// Software is what a client is, in its own words (KIP-511). No record has it: it is volatile, and known again of a member that was heard
+// of since its group was loaded. Its names are short, and no bound on what members say of themselves counts them.
+type Software struct{ Name, Version string }
+
+// String is "NAME/VERSION", or nothing if the client never said a name.
+func (s Software) String() string {
+	if s.Name == "" {
+		return ""
+	}
+	return s.Name + "/" + s.Version
 }
 
 // Reply is where a command that waits for others puts its answer, once: a *machine.Reply.

@@ -133,7 +133,12 @@ func commands() map[string]func(l *live, a args) {
 }
 
 func (a args) client() Client {
-	return Client{ID: a.text("client", "c"), Host: "/h", Version: int16(a.number("v", 9))}
+	return Client{ID: a.text("client", "c"), Host: "/h", Version: int16(a.number("v", 9)), Software: a.software()}
+}
+
+func (a args) software() Software {
+	name, version, _ := strings.Cut(a.text("software", ""), "/")
+	return Software{name, version}
 }
 
 // forget calls TopicsDeleted or ForgetMissingTopics until there are no more.
@@ -258,7 +263,7 @@ func (l *live) runSync(a args) {
 }
 
 func (l *live) runHeartbeat(a args) {
-	code := l.m.Heartbeat(l.at, &wire.HeartbeatRequest{GroupId: a.word(0), MemberId: long(a.text("id", "")), GroupInstanceId: a.nullable("static"),
+	code := l.m.Heartbeat(l.at, a.software(), &wire.HeartbeatRequest{GroupId: a.word(0), MemberId: long(a.text("id", "")), GroupInstanceId: a.nullable("static"),
 		GenerationId: int32(a.number("generation", 1))})
 	l.say("%s", code.Name())
 }

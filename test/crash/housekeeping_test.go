@@ -224,6 +224,8 @@ func (h *house) snapshot() *house {
 	return now
 }
 
+var errNotListed = errors.New("the topic has no offsets")
+
 // readWhole reads a partition from its start to its end as it was when the reading began.
 func readWhole(ctx context.Context, addr, topic string, partition int32) (start int64, records []*kgo.Record, err error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(20*time.Millisecond), kgo.DialTimeout(time.Second),
@@ -244,7 +246,7 @@ func readWhole(ctx context.Context, addr, topic string, partition int32) (start 
 	first, _ := listed.Lookup(topic, partition)
 	end, ok := ends.Lookup(topic, partition)
 	if !ok || first.Err != nil || end.Err != nil {
-		return 0, nil, errors.Join(fmt.Errorf("%s-%d is not listed", topic, partition), first.Err, end.Err)
+		return 0, nil, errors.Join(fmt.Errorf("%s-%d: %w", topic, partition, errNotListed), first.Err, end.Err)
 	}
 	next := first.Offset
 	for next < end.Offset {
@@ -391,7 +393,7 @@ func (h *house) checkRecreated(ctx context.Context, addr string, later func() (t
 		return nil
 	}
 	_, records, err := readWhole(ctx, addr, recreated, 0)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
+	if errors.Is(err, errNotListed) || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
 		return nil // deleted meanwhile
 	}
 	if err != nil {

@@ -23,12 +23,19 @@ import (
 //	-as they are
 //	+the lines
 //	+as the bug has them
+//
+// Where two places guard against the same bug, another file line begins the second change.
 type mutant struct {
 	name       string
-	file       string
 	pkg, test  string
-	was, is    []string
+	changes    []change
 	lineInList int
+}
+
+// change is what a bug does to one file.
+type change struct {
+	file    string
+	was, is []string
 }
 
 func parse(text string) (all []mutant, err error) {
@@ -45,13 +52,13 @@ func parse(text string) (all []mutant, err error) {
 		}
 		m := &all[len(all)-1]
 		fields := strings.Fields(line)
-		switch {
-		case line[0] == '-':
-			m.was = append(m.was, line[1:])
-		case line[0] == '+':
-			m.is = append(m.is, line[1:])
+		switch c := &m.changes; {
+		case line[0] == '-' && len(*c) > 0:
+			(*c)[len(*c)-1].was = append((*c)[len(*c)-1].was, line[1:])
+		case line[0] == '+' && len(*c) > 0:
+			(*c)[len(*c)-1].is = append((*c)[len(*c)-1].is, line[1:])
 		case fields[0] == "file" && len(fields) == 2:
-			m.file = fields[1]
+			m.changes = append(m.changes, change{file: fields[1]})
 		case fields[0] == "test" && len(fields) == 3:
 			m.pkg, m.test = fields[1], fields[2]
 		default:
@@ -61,22 +68,25 @@ func parse(text string) (all []mutant, err error) {
 	return all, nil
 }
 
-// mutate writes the mutated source and the overlay that names it.
+// mutate writes the mutated sources and the overlay that names them.
 func (m mutant) mutate(root, dir string) (overlay string, err error) {
-	source := filepath.Join(root, m.file)
-	text, err := os.ReadFile(source)
-	if err != nil {
-		return "", err
+	replace := map[string]string{}
+	for i, c := range m.changes {
+		source := filepath.Join(root, c.file)
+		text, err := os.ReadFile(source)
+		if err != nil {
+			return "", err
+		}
+		was, is := strings.Join(c.was, "\n")+"\n", strings.Join(c.is, "\n")+"\n"
+		if n := strings.Count(string(text), was); len(c.was) == 0 || n != 1 || replace[source] != "" {
+			return "", fmt.Errorf("its lines occur %d times in %s: bring mutants.txt (line %d) up to the source", n, c.file, m.lineInList)
+		}
+		replace[source] = filepath.Join(dir, fmt.Sprintf("mutated%d.go", i))
+		if err := os.WriteFile(replace[source], []byte(strings.Replace(string(text), was, is, 1)), 0o644); err != nil {
+			return "", err
+		}
 	}
-	was, is := strings.Join(m.was, "\n")+"\n", strings.Join(m.is, "\n")+"\n"
-	if n := strings.Count(string(text), was); len(m.was) == 0 || n != 1 {
-		return "", fmt.Errorf("its lines occur %d times in %s: bring mutants.txt (line %d) up to the source", n, m.file, m.lineInList)
-	}
-	mutated := filepath.Join(dir, "mutated.go")
-	if err := os.WriteFile(mutated, []byte(strings.Replace(string(text), was, is, 1)), 0o644); err != nil {
-		return "", err
-	}
-	content, err := json.Marshal(map[string]any{"Replace": map[string]string{source: mutated}})
+	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +131,7 @@ func TestEveryMutantIsKilled(t *testing.T) {
 			case err == nil && strings.Contains(string(out), "no tests to run"):
 				t.Fatalf("there is no %s in %s", m.test, m.pkg)
 			case err == nil:
-				t.Errorf("it lives: %s passes with the bug in %s (%v)", m.test, m.file, took)
+				t.Errorf("it lives: %s passes with the bug in %s (%v)", m.test, m.changes[0].file, took)
 			case !strings.Contains(string(out), "--- FAIL: "+strings.Split(m.test, "/")[0]) && !strings.Contains(string(out), "panic: "):
 				t.Errorf("%s ended with %v, and not because it failed:\n%s", m.test, err, out)
 			default:

@@ -127,9 +127,14 @@ func (s session) commit(group, topic string, n int32, offset int64) wire.ErrorCo
 			s.t.Fatalf("no coordinator: %s", found.Coordinators[0].ErrorCode.Name())
 		}
 	}
-	var resp wire.OffsetCommitResponse
-	s.must(s.do(wire.OffsetCommitKey, 8, commitOf(group, topic, n, offset), &resp))
-	return resp.Topics[0].Partitions[0].ErrorCode
+	for {
+		var resp wire.OffsetCommitResponse
+		s.must(s.do(wire.OffsetCommitKey, 8, commitOf(group, topic, n, offset), &resp))
+		code := resp.Topics[0].Partitions[0].ErrorCode
+		if code != wire.ErrorCoordinatorLoadInProgress || time.Now().After(deadline) {
+			return code
+		}
+	}
 }
 
 func (s session) remove(topic string) wire.ErrorCode {

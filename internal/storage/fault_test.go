@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -300,8 +301,13 @@ func TestCrashWhileCuttingAfterFailedSync(t *testing.T) {
 			t.Fatalf("%s: log ends at %d, %d was durable; %d bytes, want %d: %v", when, l.LogEnd(), durable, len(got), len(want), err)
 		}
 	}
+	var mu sync.Mutex // a stop syncs several files at a time
 	var left []*vfs.Mem
-	mem.OnOp(func(int, string) { left = append(left, mem.Crash()) })
+	mem.OnOp(func(int, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		left = append(left, mem.Crash())
+	})
 	check(mem, "without a crash")
 	mem.OnOp(nil)
 	for i, disk := range left {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -359,10 +360,16 @@ func TestKilledAtRestNeedsNoWrite(t *testing.T) {
 		}
 		for range 2 {
 			faults := vfs.NewFault(disk)
+			var mu sync.Mutex // the stop syncs several files at a time
 			var changes []string
+			note := func(op vfs.Op, path string) {
+				mu.Lock()
+				defer mu.Unlock()
+				changes = append(changes, fmt.Sprint(op, " ", path))
+			}
 			for _, op := range []vfs.Op{vfs.OpWrite, vfs.OpTruncate, vfs.OpSync, vfs.OpSyncDir, vfs.OpSyncFS, vfs.OpRename, vfs.OpRemove, vfs.OpCreate} {
 				for _, glob := range []string{"data/t-0", "data/t-0/*"} {
-					faults.Add(vfs.Rule{Op: op, Glob: glob, Action: vfs.Pass, Hook: func(op vfs.Op, path string) { changes = append(changes, fmt.Sprint(op, " ", path)) }})
+					faults.Add(vfs.Rule{Op: op, Glob: glob, Action: vfs.Pass, Hook: note})
 				}
 			}
 			s = openStore(t, faults, "data")

@@ -131,7 +131,8 @@ func (s session) commit(group, topic string, n int32, offset int64) wire.ErrorCo
 		var resp wire.OffsetCommitResponse
 		s.must(s.do(wire.OffsetCommitKey, 8, commitOf(group, topic, n, offset), &resp))
 		code := resp.Topics[0].Partitions[0].ErrorCode
-		if code != wire.ErrorCoordinatorLoadInProgress || time.Now().After(deadline) {
+		loading := code == wire.ErrorCoordinatorLoadInProgress || code == wire.ErrorNotCoordinator // it has just been made
+		if !loading || time.Now().After(deadline) {
 			return code
 		}
 	}

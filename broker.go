@@ -307,9 +307,8 @@ func (b *Broker) registration(clusterID string) *wire.BrokerRegistrationRequest 
 		}
 	}
 	req.Listeners = []wire.BrokerRegistrationRequestListener{{Name: listenerName, Host: host, Port: uint16(port)}}
-	req.Features = []wire.BrokerRegistrationRequestFeature{
-		{Name: controller.GroupVersionFeature, MinSupportedVersion: 0, MaxSupportedVersion: controller.GroupVersion},
-		{Name: controller.MetadataVersionFeature, MinSupportedVersion: controller.MetadataVersion, MaxSupportedVersion: controller.MetadataVersion},
+	for _, f := range controller.FeatureRanges() {
+		req.Features = append(req.Features, wire.BrokerRegistrationRequestFeature{Name: f.Name, MinSupportedVersion: f.Min, MaxSupportedVersion: f.Max})
 	}
 	if b.settings.broker.Rack != "" {
 		req.Rack = wire.SomeString(b.settings.broker.Rack)

@@ -65,6 +65,18 @@ func (g *controllerGate) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, 
 	})
 }
 
+// UpdateFeatures implements api.Controller.
+func (g *controllerGate) UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.UpdateFeaturesResponse) {
+		return c.UpdateFeatures(req, at)
+	}, func(resp *wire.UpdateFeaturesResponse, err error) {
+		if err != nil {
+			resp = controller.FailUpdateFeatures(controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
 // AllocateProducerIDs implements api.Controller.
 func (g *controllerGate) AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode)) {
 	req := &wire.AllocateProducerIdsRequest{BrokerId: int32(g.self), BrokerEpoch: int64(g.epoch)}

@@ -41,6 +41,7 @@ func addAdminRequests(requests map[int16]wire.Message) {
 		Topics: []wire.AlterPartitionReassignmentsRequestReassignableTopic{{Name: "a", Partitions: make([]wire.AlterPartitionReassignmentsRequestReassignablePartition, 1)}}}
 	requests[wire.DescribeQuorumKey] = &wire.DescribeQuorumRequest{Topics: []wire.DescribeQuorumRequestTopicData{{TopicName: "a", Partitions: make([]wire.DescribeQuorumRequestPartitionData, 1)}}}
 	requests[wire.DescribeProducersKey] = &wire.DescribeProducersRequest{Topics: []wire.DescribeProducersRequestTopicRequest{{Name: "a", PartitionIndexes: []int32{0}}}}
+	requests[wire.UpdateFeaturesKey] = &wire.UpdateFeaturesRequest{FeatureUpdates: []wire.UpdateFeaturesRequestFeatureUpdateKey{{Feature: "a"}}}
 	requests[wire.ListConfigResourcesKey] = &wire.ListConfigResourcesRequest{}
 }
 

@@ -14,6 +14,14 @@ func (t *Table) consumerGroupDescribe(r *Request) Outcome {
 	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
+	if !t.consumerGroups() {
+		resp := new(wire.ConsumerGroupDescribeResponse)
+		for _, id := range req.GroupIds {
+			resp.Groups = append(resp.Groups, wire.ConsumerGroupDescribeResponseDescribedGroup{
+				GroupId: id, ErrorCode: wire.ErrorUnsupportedVersion, AuthorizedOperations: noOperations})
+		}
+		return reply(r, resp)
+	}
 	described := make([]wire.ConsumerGroupDescribeResponseDescribedGroup, len(req.GroupIds))
 	ours := isOurs(r)
 	p := &groupRequest{answer: func() wire.Message {

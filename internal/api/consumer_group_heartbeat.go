@@ -13,11 +13,22 @@ import (
 // come. The uniform assignor prefers partitions of the member's rack, where that costs no balance and moves nothing that could stay; Kafka's
 // assignors do not look at racks.
 
+// consumerGroups tells whether consumer groups are finalized; if not, their requests are UNSUPPORTED_VERSION, although ApiVersions lists them.
+func (t *Table) consumerGroups() bool {
+	return t.deps.Cluster.Image().Feature(groupVersionFeature) >= 1
+}
+
+// groupVersionFeature is the feature that brings consumer groups at level 1.
+const groupVersionFeature = "group.version"
+
 func (t *Table) consumerGroupHeartbeat(r *Request) Outcome {
 	var d wire.Decoder
 	req := new(wire.ConsumerGroupHeartbeatRequest)
 	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
+	}
+	if !t.consumerGroups() {
+		return reply(r, &wire.ConsumerGroupHeartbeatResponse{ErrorCode: wire.ErrorUnsupportedVersion, ErrorMessage: wire.NullString{}})
 	}
 	var resp *wire.ConsumerGroupHeartbeatResponse
 	from := client(r)

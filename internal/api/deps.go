@@ -59,6 +59,7 @@ type Controller interface {
 	CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse))
 	// AlterConfigs changes settings. With replace, all operations are SET, and what is not named loses its value.
 	AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse))
+	UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse))
 	// AllocateProducerIDs hands out a block of ids that nobody ever had: first … first+count-1, count > 0 unless code is
 	// an error.
 	AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode))

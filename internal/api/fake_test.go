@@ -368,12 +368,13 @@ func batchOf(n, size int) record.Batch {
 
 // fakeController keeps commands until they are answered, unless it is told to answer at once.
 type fakeController struct {
-	rig     *rig
-	creates []fakeCreate
-	deletes []fakeDelete
-	extends []fakeExtend
-	alters  []fakeAlter
-	blocks  []func(ids.ProducerID, int32, wire.ErrorCode)
+	rig      *rig
+	creates  []fakeCreate
+	deletes  []fakeDelete
+	extends  []fakeExtend
+	alters   []fakeAlter
+	features []fakeFeatures
+	blocks   []func(ids.ProducerID, int32, wire.ErrorCode)
 	// answer, if set, answers CreateTopics within the call.
 	answer func(*wire.CreateTopicsRequest) *wire.CreateTopicsResponse
 }
@@ -387,6 +388,11 @@ type fakeAlter struct {
 	req     *wire.IncrementalAlterConfigsRequest
 	replace bool
 	done    func(*wire.IncrementalAlterConfigsResponse)
+}
+
+type fakeFeatures struct {
+	req  *wire.UpdateFeaturesRequest
+	done func(*wire.UpdateFeaturesResponse)
 }
 
 type fakeCreate struct {
@@ -417,6 +423,10 @@ func (c *fakeController) CreatePartitions(req *wire.CreatePartitionsRequest, don
 
 func (c *fakeController) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse)) {
 	c.alters = append(c.alters, fakeAlter{req, replace, done})
+}
+
+func (c *fakeController) UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse)) {
+	c.features = append(c.features, fakeFeatures{req, done})
 }
 
 func (c *fakeController) AllocateProducerIDs(done func(ids.ProducerID, int32, wire.ErrorCode)) {

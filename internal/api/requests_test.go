@@ -42,7 +42,7 @@ func TestApiVersionsRanges(t *testing.T) {
 	g := newRig(t, run.OS())
 	want := map[int16][2]int16{0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 8: {2, 10}, 9: {1, 10}, 10: {0, 6},
 		11: {0, 9}, 12: {0, 4}, 13: {0, 5}, 14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4},
-		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 47: {0, 0}, 55: {0, 2}, 60: {0, 2},
+		29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 32: {1, 4}, 33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 43: {0, 2}, 44: {0, 1}, 45: {0, 1}, 46: {0, 0}, 47: {0, 0}, 55: {0, 2}, 57: {0, 2}, 60: {0, 2},
 		61: {0, 0}, 68: {0, 1}, 69: {0, 1}, 74: {0, 1}, 75: {0, 0}}
 	for version := int16(0); version <= 4; version++ {
 		var resp wire.ApiVersionsResponse
@@ -69,7 +69,7 @@ func TestApiVersionsRanges(t *testing.T) {
 		if diff := cmp.Diff(names, supported); diff != "" || resp.FinalizedFeaturesEpoch < 0 {
 			t.Errorf("version %d: epoch %d, %s", version, resp.FinalizedFeaturesEpoch, diff)
 		}
-		finalized := []wire.ApiVersionsResponseFinalizedFeatureKey{{Name: "metadata.version", MaxVersionLevel: 30, MinVersionLevel: 30}}
+		finalized := []wire.ApiVersionsResponseFinalizedFeatureKey{{Name: "group.version", MaxVersionLevel: 1, MinVersionLevel: 1}, {Name: "metadata.version", MaxVersionLevel: 30, MinVersionLevel: 30}}
 		if diff := cmp.Diff(finalized, resp.FinalizedFeatures); diff != "" {
 			t.Errorf("version %d: %s", version, diff)
 		}

@@ -81,7 +81,8 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 	g := &rig{t: t, env: env, partitions: &fakePartitions{logs: map[ids.TopicPartition]*fakeLog{}, names: map[ids.TopicID]string{}},
 		controller: &fakeController{}, cluster: &fakeCluster{image: metadata.Empty()}}
 	g.controller.rig = g
-	g.cluster.apply(t, brokerRecord(selfID, false), &wire.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 30})
+	g.cluster.apply(t, brokerRecord(selfID, false), &wire.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 30},
+		&wire.FeatureLevelRecord{Name: "group.version", FeatureLevel: 1})
 	g.groups = newFakeGroups(env, g.cluster)
 	settings := Settings{NodeID: selfID, ClusterID: clusterID, RequestMaxBytes: 100 << 20, FetchMaxBytes: 55 << 20,
 		FetchSessionSlots: 4, DescribePartitionsLimit: 2000, AutoCreateTopics: true, DeleteTopics: true}

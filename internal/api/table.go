@@ -60,6 +60,7 @@ func NewTable(deps Deps) *Table {
 		{wire.ListPartitionReassignmentsKey, 0, 0, 0, 16 * smallBody, t.listPartitionReassignments},
 		{wire.OffsetDeleteKey, 0, 0, 0, 16 * smallBody, t.offsetDelete},
 		{wire.DescribeQuorumKey, 0, 2, 0, smallBody, t.describeQuorum},
+		{wire.UpdateFeaturesKey, 0, 2, 0, smallBody, t.updateFeatures},
 		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},
 		{wire.DescribeProducersKey, 0, 0, 0, smallBody, t.describeProducers},
 		{wire.ConsumerGroupHeartbeatKey, 0, 1, 0, 16 * smallBody, t.consumerGroupHeartbeat},

@@ -18,8 +18,9 @@ const (
 
 var deliberate = []difference{
 	// ApiVersions
-	{`^api-versions/`, `\{Name:"metadata.version" MinVersion:7`, `{Name:"metadata.version" MinVersion:30`, "there is one layout of metadata"},
-	{`^api-versions/`, `\n  \{Name:"(eligible.leader.replicas|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
+	{`^(api-versions|features)/`, `\{Name:"metadata.version" MinVersion:7`, `{Name:"metadata.version" MinVersion:30`, "there is one layout of metadata"},
+	{`^(api-versions|features)/`, `\n  \{Name:"(eligible.leader.replicas|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
+	{`^features/metadata.version`, `only supports versions 7-30`, `only supports versions 30`, "there is one layout of metadata"},
 
 	// Metadata
 	{`^metadata/neither`, `UNKNOWN_SERVER_ERROR`, `INVALID_REQUEST`, "Kafka fails inside"},

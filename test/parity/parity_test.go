@@ -25,13 +25,18 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios)
 
 // settingsOf are those of the broker that a scenario runs against, beside the defaults.
 func settingsOf(sc scenario) map[string]string {
 	for i := range consumerScenarios {
 		if consumerScenarios[i].name == sc.name {
 			return map[string]string{"group.initial.rebalance.delay.ms": "0", "group.consumer.assignment.interval.ms": "0"}
+		}
+	}
+	for i := range featureScenarios {
+		if featureScenarios[i].name == sc.name {
+			return map[string]string{"group.initial.rebalance.delay.ms": "1", "group.consumer.assignment.interval.ms": "0"} // a broker of its own
 		}
 	}
 	for i := range groupScenarios {

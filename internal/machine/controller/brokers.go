@@ -18,17 +18,15 @@ const (
 	GroupVersion           int16 = 1
 )
 
-// Bootstrap are the first records of an empty log. A cluster that is older than consumer groups gets them finalized, too: nobody can have
-// switched them off.
+// Bootstrap are the first records of an empty log. Features of a cluster that has records are its operator's: UpdateFeatures changes them.
 func (c *Controller) Bootstrap(machine.Moment) []machine.Record {
-	var messages []wire.MetadataRecord
-	if c.image.Feature(MetadataVersionFeature) == 0 {
-		messages = append(messages, &wire.FeatureLevelRecord{Name: MetadataVersionFeature, FeatureLevel: MetadataVersion})
+	if c.image.Feature(MetadataVersionFeature) != 0 {
+		return nil
 	}
-	if c.image.Feature(GroupVersionFeature) == 0 {
-		messages = append(messages, &wire.FeatureLevelRecord{Name: GroupVersionFeature, FeatureLevel: GroupVersion})
-	}
-	return encode(messages)
+	return encode([]wire.MetadataRecord{
+		&wire.FeatureLevelRecord{Name: MetadataVersionFeature, FeatureLevel: MetadataVersion},
+		&wire.FeatureLevelRecord{Name: GroupVersionFeature, FeatureLevel: GroupVersion},
+	})
 }
 
 // RegisterBroker admits a new incarnation of a broker (KIP-631) and, in the same batch, unfences it and bumps the leader

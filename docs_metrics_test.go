@@ -27,6 +27,9 @@ func TestDocsMetrics(t *testing.T) {
 	if _, err := kadm.NewClient(client).CommitOffsets(patient(t), "g", commits); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := kadm.NewClient(client).DeleteGroup(patient(t), "nobody"); err == nil { // a reply with an error code
+		t.Fatal("a group that is not there was deleted")
+	}
 	client.Close()
 	scrape := ""
 	for ctx := patient(t); !strings.Contains(scrape, "ottla_connections_closed_total{"); {

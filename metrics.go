@@ -75,21 +75,34 @@ func (b *Broker) serverMetrics(gauge, total func(name, help string, value float6
 		label := admin.Label{Name: "api", Value: api.Name}
 		total("requests_total", "Requests handled.", float64(api.Requests), label)
 		total("request_waits_total", "Replies that waited for a watermark, a commit or a timer.", float64(api.Waits), label)
-		total("request_local_seconds_total", "Time of replies that did not wait, from read to ready.", api.Local.Seconds(), label)
-		total("request_wait_seconds_total", "Time of replies that waited, from read to ready.", api.Remote.Seconds(), label)
-		total("request_send_seconds_total", "Time of replies from ready to handed to the kernel.", api.Send.Seconds(), label)
-		emit(latencySample(api, label))
+		for code, n := range api.Errors {
+			total("request_errors_total", "Error codes in replies, one for each partition, topic or group that was refused.", float64(n), label, admin.Label{Name: "code", Value: code.Name()})
+		}
+		emit(durationSample("request_seconds", "Time from a request read to its reply handed to the kernel.", &api.Latency, 1, label))
+		for stage := range server.Stages {
+			emit(durationSample("request_stage_seconds", "Parts of request_seconds: queue, local, wait, order, send.", &api.Stages[stage], stageBounds, label,
+				admin.Label{Name: "stage", Value: stage.String()}))
+		}
 	}
 }
 
-// latencySample turns the power-of-two buckets of microseconds into a histogram of seconds.
-func latencySample(api *server.APIStats, label admin.Label) admin.Sample {
-	sample := admin.Sample{Name: "ottla_request_seconds", Help: "Time from a request read to its reply handed to the kernel.", Kind: admin.Histogram,
-		Labels: []admin.Label{label}, Value: (api.Local + api.Remote + api.Send).Seconds()}
-	for i := range server.LatencyBuckets - 1 {
-		sample.Bounds = append(sample.Bounds, float64(uint64(1)<<i)/1e6)
+// stageBounds is how many of the server's buckets are one bucket of a stage's histogram: there are five stages of each API.
+const stageBounds = 2
+
+// durationSample turns power-of-two buckets of microseconds into a histogram of seconds, merge of them into one.
+func durationSample(name, help string, d *server.Durations, merge int, labels ...admin.Label) admin.Sample {
+	sample := admin.Sample{Name: "ottla_" + name, Help: help, Kind: admin.Histogram, Labels: labels, Value: d.Sum.Seconds()}
+	count := uint64(0)
+	for i, n := range d.Buckets {
+		count += n
+		switch last := i == len(d.Buckets)-1; {
+		case last:
+			sample.Counts = append(sample.Counts, count)
+		case i%merge == 0:
+			sample.Bounds, sample.Counts = append(sample.Bounds, float64(uint64(1)<<i)/1e6), append(sample.Counts, count)
+			count = 0
+		}
 	}
-	sample.Counts = append(sample.Counts, api.Latency[:]...)
 	return sample
 }
 

@@ -39,6 +39,7 @@ type connection struct {
 	end      int           //
 	drained  bool          // the last read found less than there was room for
 	received time.Duration // Monotonic after the last read
+	clock    time.Duration // Monotonic when the reader last looked: a handler returned, or the last read
 	proven   int           // bytes of the largest frame that came whole: what the next one may borrow at once
 	full     bool          // the FIFO has no room for another request
 	began    time.Duration // Monotonic when the connection was accepted

@@ -69,6 +69,9 @@ type slot struct {
 	size    int  // bytes of the request frame, the length field included
 	sent    int  // bytes of the reply
 	waited  bool // the request was parked
+	// Monotonic times of the request's way: the handler was called, and returned; the reply was ready, which for a parked one is when it
+	// was woken (under conn.mu).
+	started, handled, readied time.Duration
 	// abandoned: its handler panicked, so that nobody knows who still holds the request.
 	abandoned bool
 	waker     func(*api.Request)
@@ -109,7 +112,7 @@ func (p *pools) recycle(s *slot) {
 	}
 	p.takeReplyBuffer(s)
 	s.request = api.Request{}
-	s.conn, s.stats, s.waited, s.ready, s.woken = nil, nil, false, false, false
+	s.conn, s.stats, s.waited, s.ready, s.woken, s.readied = nil, nil, false, false, false, 0
 	p.slots.Put(s)
 }
 
@@ -157,12 +160,13 @@ func (s *slot) releaseRegions() {
 // wake is the request's Waker.
 func (s *slot) wake(*api.Request) {
 	c := s.conn
+	now := c.server.env.Monotonic()
 	c.mu.Lock()
 	if s.woken {
 		c.mu.Unlock()
 		panic("server: a request was woken twice")
 	}
-	s.woken = true
+	s.woken, s.readied = true, now
 	// While a batch runs, the reader flushes at its end; while somebody writes, he looks again before he stops.
 	start := !c.closed && !c.writing && !c.inBatch && c.fifo.head() == s
 	if start {
@@ -288,7 +292,14 @@ func (c *connection) runFinish(s *slot) (outcome api.Outcome) {
 	return s.request.Pending.Finish(&s.request)
 }
 
+// path is what a reply that was taken for sending at collected, and left at now, spent its time with. Its parts add up to the whole.
+func (s *slot) path(collected, now time.Duration) Path {
+	ready := max(s.readied, s.handled) // one that was woken before it was parked did not wait
+	taken := max(collected, ready)     // and one may wake while those before it are being taken
+	return Path{s.started - s.request.Received, s.handled - s.started, ready - s.handled, taken - ready, now - taken}
+}
+
 // observe adds a reply that left at now to the statistics.
 func (s *slot) observe(collected, now time.Duration) {
-	s.stats.reply(s.sent, s.waited, collected-s.request.Received, now-collected)
+	s.stats.reply(s, s.path(collected, now))
 }

@@ -57,6 +57,7 @@ func (c *connection) fill() *ending {
 	c.end += n
 	c.drained = n < len(room)
 	c.received = c.server.env.Monotonic()
+	c.clock = c.received
 	c.server.stats.bytesIn.Add(uint64(n))
 	return nil
 }
@@ -221,6 +222,7 @@ func (c *connection) readLarge(total int) *ending {
 		}
 		c.end += n
 		c.received = c.server.env.Monotonic()
+		c.clock = c.received
 		c.server.stats.bytesIn.Add(uint64(n))
 		if c.end-progress >= frameProgressBytes {
 			progress = c.end
@@ -236,6 +238,7 @@ func (c *connection) readLarge(total int) *ending {
 func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	if c.full {
 		c.waitForRoom()
+		c.clock = c.server.env.Monotonic()
 	}
 	pools := &c.server.pools
 	s := pools.slot(c)
@@ -252,12 +255,16 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	s.stats = c.server.stats.of(r.Key)
 	s.stats.request(s.size)
 	pools.startReply(s)
+	s.started = c.clock
 	outcome := c.run(s, entry)
+	c.clock = c.server.env.Monotonic()
+	s.handled = c.clock
 	switch outcome {
 	case api.Replied, api.Parked:
 		c.push(s, outcome)
 		return nil
 	case api.Silent:
+		s.stats.silent(s.path(c.clock, c.clock))
 		pools.recycle(s)
 		return nil
 	default:

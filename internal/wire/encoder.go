@@ -15,7 +15,45 @@ type Encoder struct {
 	Splices []Splice
 
 	err error // the first thing that could not be encoded
+
+	codes codeTally
 }
+
+// codeTally counts the error codes that a message says, but ErrorNone. It costs nothing where there are none.
+type codeTally struct {
+	used int
+	each [tallyCodes]CodeCount
+}
+
+// tallyCodes is how many different codes of one message are told apart; what comes after them is counted with the last.
+const tallyCodes = 4
+
+// CodeCount is how often a message says an error code.
+type CodeCount struct {
+	Code  ErrorCode
+	Count int32
+}
+
+func (t *codeTally) add(code ErrorCode) {
+	for i := range t.used {
+		if t.each[i].Code == code {
+			t.each[i].Count++
+			return
+		}
+	}
+	if t.used < tallyCodes {
+		t.used++
+	}
+	last := &t.each[t.used-1]
+	if last.Count == 0 {
+		last.Code = code
+	}
+	last.Count++
+}
+
+// Codes are the error codes, ErrorNone left out, of what was encoded since Reset: up to four different ones, later ones are counted
+// with the fourth. The slice is the encoder's own.
+func (e *Encoder) Codes() []CodeCount { return e.codes.each[:e.codes.used] }
 
 // Splice says that the region's bytes belong between Buf[:At] and Buf[At:].
 type Splice struct {
@@ -40,6 +78,9 @@ type Records struct {
 func (e *Encoder) Reset() {
 	clear(e.Splices)
 	e.Buf, e.Splices, e.err = e.Buf[:0], e.Splices[:0], nil
+	if e.codes.used > 0 {
+		e.codes = codeTally{}
+	}
 }
 
 // Size is the number of bytes encoded, those of regions included.
@@ -91,14 +132,19 @@ func (e *Encoder) writeBool(v bool) {
 	e.Buf = append(e.Buf, b)
 }
 
-func (e *Encoder) writeUint16(v uint16)       { e.Buf = binary.BigEndian.AppendUint16(e.Buf, v) }
-func (e *Encoder) writeInt16(v int16)         { e.writeUint16(uint16(v)) }
-func (e *Encoder) writeErrorCode(v ErrorCode) { e.writeUint16(uint16(v)) }
-func (e *Encoder) writeInt32(v int32)         { e.Buf = binary.BigEndian.AppendUint32(e.Buf, uint32(v)) }
-func (e *Encoder) writeInt64(v int64)         { e.Buf = binary.BigEndian.AppendUint64(e.Buf, uint64(v)) }
-func (e *Encoder) writeFloat64(v float64)     { e.writeInt64(int64(math.Float64bits(v))) }
-func (e *Encoder) writeUUID(v UUID)           { e.Buf = append(e.Buf, v[:]...) }
-func (e *Encoder) writeUvarint(v uint32)      { e.Buf = binary.AppendUvarint(e.Buf, uint64(v)) }
+func (e *Encoder) writeUint16(v uint16) { e.Buf = binary.BigEndian.AppendUint16(e.Buf, v) }
+func (e *Encoder) writeInt16(v int16)   { e.writeUint16(uint16(v)) }
+func (e *Encoder) writeErrorCode(v ErrorCode) {
+	if v != ErrorNone {
+		e.codes.add(v)
+	}
+	e.writeUint16(uint16(v))
+}
+func (e *Encoder) writeInt32(v int32)     { e.Buf = binary.BigEndian.AppendUint32(e.Buf, uint32(v)) }
+func (e *Encoder) writeInt64(v int64)     { e.Buf = binary.BigEndian.AppendUint64(e.Buf, uint64(v)) }
+func (e *Encoder) writeFloat64(v float64) { e.writeInt64(int64(math.Float64bits(v))) }
+func (e *Encoder) writeUUID(v UUID)       { e.Buf = append(e.Buf, v[:]...) }
+func (e *Encoder) writeUvarint(v uint32)  { e.Buf = binary.AppendUvarint(e.Buf, uint64(v)) }
 
 // writeLength writes the length before a string (short), bytes or an array; -1 is null. See Decoder.readLength.
 func (e *Encoder) writeLength(n int, flexible, short bool) {

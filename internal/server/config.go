@@ -39,6 +39,9 @@ type Limits struct {
 	FrameTime time.Duration
 	// IdleTime is Kafka's connections.max.idle.ms [10 min]. A connection with a request in flight is not idle.
 	IdleTime time.Duration
+	// RestTime is how long a connection must be idle to rest, which saves memory (see rest.go): longer than the pauses of clients
+	// that send heartbeats [5 s].
+	RestTime time.Duration
 	// StallTime is how long one write may take while the client does not read [10 min].
 	StallTime time.Duration
 
@@ -69,6 +72,7 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.FirstRequestTime, 10*time.Second)
 	setInt(&l.FrameTime, 30*time.Second)
 	setInt(&l.IdleTime, 10*time.Minute)
+	setInt(&l.RestTime, 5*time.Second)
 	setInt(&l.StallTime, 10*time.Minute)
 	setInt(&l.RequestsInFlight, 128)
 	setInt(&l.ReplyBytesPerConnection, 1<<20)

@@ -53,8 +53,9 @@ type connection struct {
 	// What the watchdog reads, written by the reader and, writeBy, by the writer.
 	readBy  deadline
 	writeBy deadline
-	inFrame atomic.Bool // readBy is about a begun frame, not about idleness
-	greeted atomic.Bool // the first request was complete
+	inFrame atomic.Bool  // readBy is about a begun frame, not about idleness
+	greeted atomic.Bool  // the first request was complete
+	rest    atomic.Int32 // see rest.go; it rests, or is about to
 
 	mu          sync.Mutex
 	fifo        fifo
@@ -83,10 +84,17 @@ func newConnection(s *Server, id uint64, listener string, stream transport.Conn)
 // serve is the reader's goroutine: the connection's whole life.
 func (c *connection) serve() {
 	ending := c.read()
+	if ending == nil {
+		c.forget()
+		if c.server.group.Go("server connection", c.serve) {
+			return
+		}
+		ending = &endedByServer
+	}
 	if ending.reason != PeerClosed {
 		// The replies to what came before leave first, as they would if the client had waited for them.
 		c.finishReplies()
-		c.linger(ending)
+		c.linger(*ending)
 	}
 	c.close(ending.reason, ending.cause)
 	if c.input != nil {
@@ -116,7 +124,7 @@ func (c *connection) linger(end ending) {
 	void := c.server.buffers.scratch()
 	defer c.server.buffers.giveBack(nil, void)
 	for {
-		if _, err := c.stream.Read(void.bytes); err != nil {
+		if _, err := c.readInto(void.bytes); err != nil {
 			return
 		}
 	}

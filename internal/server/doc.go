@@ -9,6 +9,8 @@
 //
 // Writer goroutines are lent to connections and a few idle ones are kept, so that a wake costs no new goroutine.
 //
+// A connection that is idle for a while rests: see rest.go.
+//
 //	bytes ─→ reader ─→ handler ─→ slot ─┐ FIFO, bounded by requestsInFlight and replyBytesPerConnection
 //	             └─── writes ready ←────┤
 //	   Request.Wake ─→ writer ─→ Finish ┘

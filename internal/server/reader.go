@@ -25,37 +25,58 @@ type ending struct {
 	cause  error
 }
 
-// read serves requests until the connection is over.
-func (c *connection) read() ending {
+// read serves requests until the connection is over, or rests, which is nil.
+func (c *connection) read() *ending {
 	for {
+		if c.input == nil || len(c.input.bytes) < readBytes {
+			if rests, end := c.await(); rests || end != nil {
+				return end
+			}
+		}
 		if end := c.fill(); end != nil {
-			return *end
+			return end
 		}
 		if end := c.handleBatch(); end != nil {
-			return *end
+			return end
 		}
 	}
 }
 
-// fill reads at least one byte more. Without a begun frame it waits without a buffer; with the beginning of a short one,
-// it waits with a small buffer.
+// await waits until there is something to read: without a begun frame it waits without a buffer; with the beginning of a
+// short one, with a small buffer. rests tells that the connection is to rest.
+func (c *connection) await() (rests bool, end *ending) {
+	for {
+		err := c.stream.WaitReadable()
+		if err == nil {
+			return false, nil
+		}
+		if !c.roused(err) {
+			return false, c.readFailed(err)
+		}
+		if c.input == nil && c.rest.CompareAndSwap(restAsked, resting) {
+			return true, nil
+		}
+	}
+}
+
+// fill reads at least one byte more.
 func (c *connection) fill() *ending {
 	if c.input == nil || len(c.input.bytes) < readBytes {
-		if err := c.stream.WaitReadable(); err != nil {
-			return c.readFailed(err)
-		}
 		if end := c.borrowInput(readBytes); end != nil {
 			return end
 		}
 	}
 	room := c.input.bytes[c.end:]
-	n, err := c.stream.Read(room)
+	n, err := c.readInto(room)
 	c.readBy.clear() // from here on it is us who take time
 	if err != nil {
 		return c.readFailed(err)
 	}
 	c.end += n
 	c.drained = n < len(room)
+	if c.rest.Load() != awake {
+		c.rest.Store(awake)
+	}
 	c.received = c.server.env.Monotonic()
 	c.clock = c.received
 	c.server.stats.bytesIn.Add(uint64(n))
@@ -78,6 +99,16 @@ func (c *connection) borrowInput(size int) *ending {
 	}
 	c.input = fresh
 	return nil
+}
+
+// readInto is Read, which being roused does not end.
+func (c *connection) readInto(buf []byte) (int, error) {
+	for {
+		n, err := c.stream.Read(buf)
+		if n > 0 || err == nil || !c.roused(err) {
+			return n, err
+		}
+	}
 }
 
 func (c *connection) readFailed(err error) *ending {
@@ -215,7 +246,7 @@ func (c *connection) readLarge(total int) *ending {
 			}
 		}
 		c.readBy.set(c.due())
-		n, err := c.stream.Read(c.input.bytes[c.end:min(total, len(c.input.bytes))])
+		n, err := c.readInto(c.input.bytes[c.end:min(total, len(c.input.bytes))])
 		c.readBy.clear()
 		if err != nil {
 			return c.readFailed(err)

@@ -13,7 +13,7 @@ const trimEvery = 30 * time.Second
 // shortest limit, so that a request costs the store of a number instead of setting a timer.
 func (s *Server) watchConnections() {
 	limits := s.limits
-	tick := min(limits.FirstRequestTime, limits.FrameTime, limits.IdleTime, limits.StallTime) / 4
+	tick := min(limits.FirstRequestTime, limits.FrameTime, limits.IdleTime, limits.RestTime, limits.StallTime) / 4
 	tick = min(max(tick, 10*time.Millisecond), time.Second)
 	trimAt := s.env.Monotonic() + trimEvery
 	for !s.closing.Load() {
@@ -34,21 +34,30 @@ func (s *Server) watchConnections() {
 			s.buffers.trim()
 			trimAt = now + trimEvery
 		}
-		for _, c := range s.overdue(now) {
+		late, idle := s.look(now)
+		for _, c := range late {
 			c.endOverdue(now)
+		}
+		for _, c := range idle {
+			c.askToRest()
 		}
 	}
 }
 
-func (s *Server) overdue(now time.Duration) []*connection {
-	var late []*connection
+// look finds the connections whose time is up, and those that have been idle for so long that they should rest.
+func (s *Server) look(now time.Duration) (late, idle []*connection) {
 	s.mu.Lock()
 	for c := range s.connections {
-		if c.readBy.passed(now) || c.writeBy.passed(now) {
+		switch {
+		case c.readBy.passed(now) || c.writeBy.passed(now):
 			late = append(late, c)
+		case c.idleSince() < now-s.limits.RestTime && c.rest.Load() == awake:
+			idle = append(idle, c)
 		}
 	}
 	s.mu.Unlock()
-	slices.SortFunc(late, func(a, b *connection) int { return cmp.Compare(a.public.ID, b.public.ID) })
-	return late
+	byID := func(a, b *connection) int { return cmp.Compare(a.public.ID, b.public.ID) }
+	slices.SortFunc(late, byID)
+	slices.SortFunc(idle, byID)
+	return late, idle
 }

@@ -2,7 +2,7 @@ package wire
 
 // Bounds of a StringTable: what one connection can make us keep is slots·16 bytes plus contentMax.
 const (
-	internMin     = 16       // slots of a table that holds something
+	internMin     = 4        // slots of a table that holds something
 	internMax     = 1024     // slots at most
 	internTextMax = 256      // bytes of the longest string kept; Kafka's topic names have 249 at most
 	contentMax    = 64 << 10 // bytes of all strings kept

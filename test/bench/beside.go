@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,79 +18,113 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// printBeside is the latency of durable produces while the same broker takes 6 MB/s for other topics: once those topics are only kept, once they are compacted
-// and cut by retention all the time. What the two differ by is what background work costs whoever waits.
+// besidePhase is how long each phase of B4b is measured; what it begins with is left out, since the broker is told first.
+const besidePhase, besideSettle = 4 * time.Second, time.Second
+
+// printBeside is the latency of produces, one at a time, while the same broker takes 6 MB/s for other topics: in phases in which those topics are kept, and in
+// phases in which they are compacted and cut by retention all the time. What the two differ by is what background work costs whoever waits. The phases
+// alternate within one broker, in the order ABBA, because a disk's latency drifts by more than the difference.
 func printBeside(o options, root string) error {
 	if !o.wants("B4b") || !o.ottla || o.short && o.rows == "" { // a second of it would show nothing
 		return nil
 	}
-	fmt.Printf("\nB4b latency from the intended time, 200 a second, 1 in flight, acks=all, beside 6 MB/s for other topics [fsync]\n")
-	var quiet, busy []float64
-	for range o.rounds {
-		for _, leg := range []struct {
-			what string
-			p99  *[]float64
-		}{{"kept", &quiet}, {"compacted and retained", &busy}} {
-			r, err := besideOthers(o, root, leg.p99 == &busy)
-			if err != nil {
-				return fmt.Errorf("B4b, %s: %w", leg.what, err)
-			}
-			slices.Sort(r.load.latencies)
-			one := sample{load: r.load}
-			*leg.p99 = append(*leg.p99, one.percentile(0.99))
-			fmt.Printf("  %-22s p50 %.0f, p99 %.0f, p99.9 %.0f µs; %s\n", leg.what, one.percentile(0.5), one.percentile(0.99), one.percentile(0.999), r.background)
+	fmt.Printf("\nB4b latency from the intended time, 200 a second, 1 in flight, acks=all, beside 6 MB/s for other topics\n")
+	for _, mode := range []string{"replicated", "fsync"} {
+		if err := besideOthers(o, root, mode); err != nil {
+			return fmt.Errorf("B4b [%s]: %w", mode, err)
 		}
 	}
-	fmt.Printf("  p99 %s µs beside topics that are kept, %s µs beside background work\n", spread(quiet, "%.0f"), spread(busy, "%.0f"))
 	return nil
 }
 
-type beside struct {
-	load       load
-	background string
+// besideTopics are the topics beside, with the settings that make work and those that make none.
+var besideTopics = []struct {
+	name       string
+	work, rest map[string]string
+}{
+	{"kept", map[string]string{"retention.bytes": "4194304"}, map[string]string{"retention.bytes": "-1"}},
+	{"compacted", map[string]string{"cleanup.policy": "compact"}, map[string]string{"cleanup.policy": "delete"}},
 }
 
-func besideOthers(o options, root string, work bool) (beside, error) {
-	var r beside
+func besideOthers(o options, root, mode string) error {
 	dir, err := os.MkdirTemp(root, "beside-")
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b, err := broker.Start(broker.Config{Kind: broker.Ottla, Dir: dir, Settings: map[string]string{"log.retention.check.interval.ms": "500", "log.cleaner.backoff.ms": "200"}})
+	b, err := broker.Start(broker.Config{Kind: broker.Ottla, Dir: dir, Settings: map[string]string{
+		"log.retention.check.interval.ms": "500", "log.cleaner.backoff.ms": "200", "ottla.durability": mode}})
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer b.Kill()
-	for topic, configs := range map[string]map[string]string{
-		"kept":      {"segment.bytes": "1048576", "retention.bytes": "4194304", "file.delete.delay.ms": "100"},
-		"compacted": {"segment.bytes": "1048576", "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "file.delete.delay.ms": "100"},
-	} {
-		if !work {
-			configs = map[string]string{"segment.bytes": configs["segment.bytes"]}
-		}
-		if err := createWith(b.Addr(), topic, 4, configs); err != nil {
-			return r, err
+	for _, t := range besideTopics {
+		if err := createWith(b.Addr(), t.name, 4, map[string]string{"segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.01", "file.delete.delay.ms": "100"}); err != nil {
+			return err
 		}
 	}
 	if err := createTopic(b.Addr(), "watched", 1); err != nil {
-		return r, err
+		return err
 	}
 	var stop atomic.Bool
 	var feeders sync.WaitGroup
-	failed := make([]error, 2)
-	for i, topic := range []string{"kept", "compacted"} {
-		feeders.Go(func() { failed[i] = feed(b.Addr(), topic, 4, 3<<20, &stop) })
+	failed := make([]error, len(besideTopics))
+	for i, t := range besideTopics {
+		feeders.Go(func() { failed[i] = feed(b.Addr(), t.name, 4, 3<<20, &stop) })
 	}
-	time.Sleep(3 * time.Second) // so that there is something to clean
-	r.load, err = roundTrips(b.Addr(), func(int) *request { return smallRequests("watched", -1)[0] }, 1, 200, o.each)
+	both, err := besidePhases(b, o.rounds)
 	stop.Store(true)
 	feeders.Wait()
 	if err := errors.Join(append(failed, err)...); err != nil {
-		return r, err
+		return err
 	}
-	r.background, err = backgroundOf(b)
-	return r, err
+	background, err := backgroundOf(b)
+	if err != nil {
+		return err
+	}
+	both.print(mode, background)
+	return nil
+}
+
+// besideLatencies are the latencies of all phases together, and the p99 of each phase.
+type besideLatencies struct {
+	all [2][]time.Duration // at rest, at work
+	p99 [2][]float64
+}
+
+// besidePhases goes through a rest, two works and a rest in each round.
+func besidePhases(b *broker.Broker, rounds int) (r besideLatencies, err error) {
+	ask := smallRequests("watched", -1)[0]
+	for range rounds {
+		for _, work := range []int{0, 1, 1, 0} {
+			for _, t := range besideTopics {
+				if err := alterTopic(b.Addr(), t.name, [2]map[string]string{t.rest, t.work}[work]); err != nil {
+					return r, err
+				}
+			}
+			time.Sleep(besideSettle)
+			l, err := roundTrips(b.Addr(), func(int) *request { return ask }, 1, 200, besidePhase)
+			if err != nil {
+				return r, err
+			}
+			one := sample{load: sorted(l)}
+			r.all[work] = append(r.all[work], l.latencies...)
+			r.p99[work] = append(r.p99[work], one.percentile(0.99))
+		}
+	}
+	return r, nil
+}
+
+func (r besideLatencies) print(mode, background string) {
+	for work, what := range []string{"kept", "compacted and retained"} {
+		one := sample{load: sorted(load{latencies: r.all[work]})}
+		fmt.Printf("  [%s] %-22s p50 %.0f, p99 %.0f, p99.9 %.0f µs; p99 of each phase %s\n", mode, what, one.percentile(0.5), one.percentile(0.99), one.percentile(0.999), spread(r.p99[work], "%.0f"))
+	}
+	var more []float64
+	for i := range r.p99[0] {
+		more = append(more, r.p99[1][i]-r.p99[0][i])
+	}
+	fmt.Printf("  [%s] p99 more by %s µs in pairs of phases; background work: %s\n", mode, spread(more, "%.0f"), background)
 }
 
 func createWith(addr, topic string, partitions int32, configs map[string]string) error {
@@ -101,6 +134,20 @@ func createWith(addr, topic string, partitions int32, configs map[string]string)
 			values[k] = &v
 		}
 		_, err := admin.CreateTopic(ctx, partitions, 1, values, topic)
+		return err
+	})
+}
+
+func alterTopic(addr, topic string, configs map[string]string) error {
+	return withAdmin(addr, func(ctx context.Context, admin *kadm.Client) error {
+		var changes []kadm.AlterConfig
+		for k, v := range configs {
+			changes = append(changes, kadm.AlterConfig{Name: k, Value: &v})
+		}
+		answers, err := admin.AlterTopicConfigs(ctx, changes, topic)
+		if err == nil && len(answers) == 1 {
+			err = answers[0].Err
+		}
 		return err
 	})
 }

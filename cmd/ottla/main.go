@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 		RunE:          runGroup,
 	}
 	root.SetFlagErrorFunc(nearestFlag)
-	root.AddCommand(newServe(), newTopic(), newConfig(), newProduce(), newConsume(), newGroupCommand(), newLog(), newVersion())
+	root.AddCommand(newServe(), newTopic(), newConfig(), newProduce(), newConsume(), newGroupCommand(), newLog(), newBench(), newVersion())
 	return root
 }
 

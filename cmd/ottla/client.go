@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +22,7 @@ type clientFlags struct {
 }
 
 func (f *clientFlags) register(cmd *cobra.Command) {
-	bootstrap := defaultBootstrap
-	if fromEnv := os.Getenv("OTTLA_BOOTSTRAP"); fromEnv != "" {
-		bootstrap = fromEnv
-	}
-	cmd.Flags().StringSliceVarP(&f.bootstrap, "bootstrap", "b", []string{bootstrap}, "HOST:PORT of one or more brokers (or OTTLA_BOOTSTRAP)")
+	cmd.Flags().StringSliceVarP(&f.bootstrap, "bootstrap", "b", []string{defaultBootstrap}, "HOST:PORT of one or more brokers (or OTTLA_BOOTSTRAP, or of the profile)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 10*time.Second, "give up when the broker has not answered for this long")
 	f.output.register(cmd)
 }

@@ -4,21 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func newConfig() *cobra.Command {
-	config := newGroup("config", "Show and change the settings of topics and brokers")
+	config := newGroup("config", "Show and change the settings of topics, brokers and groups")
 	get := newGroup("get", "Show settings that somebody set")
 	set := newGroup("set", "Change settings")
 	unset := newGroup("unset", "Take settings back, so that the next default counts")
-	for _, of := range []configTarget{topicTarget, brokerTarget} {
+	for _, of := range []configTarget{topicTarget, brokerTarget, groupTarget} {
 		get.AddCommand(newConfigGet(of))
 		set.AddCommand(newConfigChange(of, kadm.SetConfig))
 		unset.AddCommand(newConfigChange(of, kadm.DeleteConfig))
@@ -33,70 +35,61 @@ type configTarget string
 const (
 	topicTarget  configTarget = "topic"
 	brokerTarget configTarget = "broker"
+	groupTarget  configTarget = "group"
 )
 
 // usage is how the command line names one of them.
 func (of configTarget) usage() string {
-	if of == topicTarget {
-		return "topic NAME"
+	if of == brokerTarget {
+		return "broker [ID]"
 	}
-	return "broker [ID]"
+	return string(of) + " NAME"
 }
 
 // what a help text says of them.
 func (of configTarget) what() string {
-	if of == topicTarget {
-		return "of a topic"
+	if of == brokerTarget {
+		return "of a broker, or without an ID those that all brokers have unless they have their own"
 	}
-	return "of a broker, or without an ID those that all brokers have unless they have their own"
+	return "of a " + string(of)
 }
 
-// resource is one topic, one broker, or (broker without id) the default of all brokers.
-type resource struct {
-	of   configTarget
-	name string // the topic; "" otherwise
-	ids  []int32
+// examples are command lines: of the verb, with a setting that means something to the target, and a value for set.
+func (of configTarget) examples(verb string) string {
+	switch line := "  ottla config " + verb; of {
+	case topicTarget:
+		return line + " topic flights retention.ms" + exampleValue(verb, "86400000")
+	case groupTarget:
+		return line + " group billing consumer.session.timeout.ms" + exampleValue(verb, "50000")
+	default:
+		return line + " broker log.retention.ms" + exampleValue(verb, "86400000") + "\n" + line + " broker 1 log.retention.ms" + exampleValue(verb, "86400000")
+	}
+}
+
+func exampleValue(verb, value string) string {
+	if verb == "set" {
+		return "=" + value
+	}
+	return ""
 }
 
 // parse takes the resource off the arguments.
-func (of configTarget) parse(args []string) (resource, []string, error) {
-	if of == topicTarget {
-		if len(args) == 0 {
-			return resource{}, nil, errors.New("which topic? want topic NAME")
-		}
-		return resource{of: of, name: args[0]}, args[1:], nil
-	}
-	if len(args) > 0 {
-		// No setting's name is a number.
-		if id, err := strconv.ParseInt(args[0], 10, 32); err == nil {
-			return resource{of: of, ids: []int32{int32(id)}}, args[1:], nil
-		}
-	}
-	return resource{of: of}, args, nil
-}
-
-func (r resource) String() string {
+func (of configTarget) parse(args []string) (configResource, []string, error) {
 	switch {
-	case r.of == topicTarget:
-		return "topic " + r.name
-	case len(r.ids) == 0:
-		return "all brokers"
+	case of == brokerTarget && len(args) > 0:
+		// No setting's name is a number.
+		if _, err := strconv.ParseInt(args[0], 10, 32); err == nil {
+			return configResource{kmsg.ConfigResourceTypeBroker, args[0]}, args[1:], nil
+		}
+		return configResource{kind: kmsg.ConfigResourceTypeBroker}, args, nil
+	case of == brokerTarget:
+		return configResource{kind: kmsg.ConfigResourceTypeBroker}, args, nil
+	case len(args) == 0:
+		return configResource{}, nil, fmt.Errorf("which %s? want %s NAME", of, of)
+	case of == groupTarget:
+		return configResource{kmsg.ConfigResourceTypeGroupConfig, args[0]}, args[1:], nil
 	}
-	return fmt.Sprintf("broker %d", r.ids[0])
-}
-
-func (r resource) describe(ctx context.Context, admin *kadm.Client) (kadm.ResourceConfigs, error) {
-	if r.of == topicTarget {
-		return admin.DescribeTopicConfigs(ctx, r.name)
-	}
-	return admin.DescribeBrokerConfigs(ctx, r.ids...)
-}
-
-func (r resource) alter(ctx context.Context, admin *kadm.Client, changes []kadm.AlterConfig) (kadm.AlterConfigsResponses, error) {
-	if r.of == topicTarget {
-		return admin.AlterTopicConfigs(ctx, changes, r.name)
-	}
-	return admin.AlterBrokerConfigs(ctx, changes, r.ids...)
+	return configResource{kmsg.ConfigResourceTypeTopic, args[0]}, args[1:], nil
 }
 
 // configError joins what was tried, Kafka's code, and the broker's own sentence where it gave one.
@@ -130,25 +123,22 @@ func newConfigGet(of configTarget) *cobra.Command {
 		Short:   "Show settings " + of.what(),
 		Long:    "Show settings " + of.what() + ":\nthose that have another value than the default, those named, or with --all every one.",
 		Args:    cobra.ArbitraryArgs,
-		Example: "  ottla config get topic flights\n  ottla config get broker 1 log.retention.ms\n  ottla config get broker",
+		Example: of.examples("get"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, keys, err := of.parse(args)
 			if err != nil {
 				return err
 			}
-			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+			return flags.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
 				doing := "read the settings of " + r.String()
-				described, err := r.describe(ctx, admin)
+				described, err := flags.describeConfigs(ctx, client, r)
 				if err != nil {
-					return flags.explain(doing, err)
+					return err
 				}
-				if len(described) != 1 {
-					return fmt.Errorf("%s: the broker told about %d resources", doing, len(described))
+				if described[r].Err != nil {
+					return configError(doing, described[r].Err, described[r].ErrMessage)
 				}
-				if described[0].Err != nil {
-					return configError(doing, described[0].Err, described[0].ErrMessage)
-				}
-				shown, err := chooseSettings(described[0].Configs, keys, all)
+				shown, err := chooseSettings(described[r].Configs, keys, all)
 				if err != nil {
 					return fmt.Errorf("%s: %w", doing, err)
 				}
@@ -203,17 +193,15 @@ type changedSettings struct {
 func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
 	var flags clientFlags
 	verb, arguments, short := "set", " KEY=VALUE...", "Change settings "
-	example := "  ottla config set topic flights retention.ms=86400000\n  ottla config set broker log.retention.ms=86400000"
 	if op == kadm.DeleteConfig {
 		verb, arguments, short = "unset", " KEY...", "Take back settings "
-		example = "  ottla config unset topic flights retention.ms"
 	}
 	cmd := &cobra.Command{
 		Use:     of.usage() + arguments,
 		Short:   short + of.what(),
 		Long:    short + of.what() + ".\nIt counts at once. All of them change, or none.",
 		Args:    cobra.ArbitraryArgs,
-		Example: example,
+		Example: of.examples(verb),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, rest, err := of.parse(args)
 			if err != nil {
@@ -227,27 +215,24 @@ func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
-				doing := verb + " settings of " + r.String()
-				answers, err := r.alter(ctx, admin, changes)
-				if err != nil {
-					return flags.explain(doing, err)
-				}
-				for _, answer := range answers {
-					if answer.Err != nil {
-						return configError(doing, answer.Err, answer.ErrMessage)
-					}
-				}
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), changed)
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s %s\n", r, verb, strings.Join(rest, " "))
-				return err
-			})
+			return flags.changeSettings(cmd, r, changes, changed, verb+" "+strings.Join(rest, " "))
 		},
 	}
 	flags.register(cmd)
 	return cmd
+}
+
+// changeSettings does it and says what it did.
+func (f *clientFlags) changeSettings(cmd *cobra.Command, r configResource, changes []kadm.AlterConfig, changed changedSettings, what string) error {
+	return f.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
+		if err := f.alterConfigs(ctx, client, r, changes); err != nil {
+			return err
+		}
+		return f.output.show(cmd, changed, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s: %s\n", r, what)
+			return err
+		})
+	})
 }
 
 // read turns arguments into changes and notes them.

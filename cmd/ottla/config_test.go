@@ -54,9 +54,9 @@ func TestConfigRefusals(t *testing.T) {
 	b := ottlatest.Start(t).Addr()
 	must(t, "", "topic", "create", "t", "-b", b)
 	for _, c := range []struct{ args, want string }{
-		{"set topic t retention.mss=5", "set settings of topic t: INVALID_CONFIG: Unknown topic config name: retention.mss (did you mean retention.ms?)"},
+		{"set topic t retention.mss=5", "change settings of topic t: INVALID_CONFIG: Unknown topic config name: retention.mss (did you mean retention.ms?)"},
 		{"set topic t retention.ms=x", "Invalid value x for configuration retention.ms: Not a number of type LONG"},
-		{"set topic absent retention.ms=5", "set settings of topic absent: UNKNOWN_TOPIC_OR_PARTITION: The topic 'absent' does not exist."},
+		{"set topic absent retention.ms=5", "change settings of topic absent: UNKNOWN_TOPIC_OR_PARTITION: The topic 'absent' does not exist."},
 		{"set topic t retention.ms", "want KEY=VALUE"},
 		{"set topic t", "which settings of topic t? want KEY=VALUE..."},
 		{"unset broker", "which settings of all brokers? want KEY..."},

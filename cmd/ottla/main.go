@@ -48,14 +48,33 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ottla",
 		Short:         "Ottla: an event-streaming platform that speaks Apache Kafka's protocol",
-		Long:          "Ottla is a broker that speaks Apache Kafka's protocol, a client for any Kafka broker, and the tools to look into\nits files, in one binary.\n\nStart a broker:      ottla serve\nSend it a record:    echo hello | ottla produce greetings\nRead it back:        ottla consume greetings",
+		Long:          "Ottla is a broker that speaks Apache Kafka's protocol, a client for any Kafka broker, and the tools to look into\nits files, in one binary.\n\nStart a broker:      ottla serve\nSend it a record:    echo hello | ottla produce greetings\nRead it back:        ottla consume greetings\n\n" + profileHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          runGroup,
+		// Runs before every command. No command has a hook of its own.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			rewriteOutput(cmd)
+			return resolveConnection(cmd)
+		},
 	}
 	root.SetFlagErrorFunc(nearestFlag)
-	root.AddCommand(newServe(), newTopic(), newConfig(), newProduce(), newConsume(), newGroupCommand(), newLog(), newBench(), newVersion())
+	root.PersistentFlags().String("profile", "", "profile of the cluster to work with ('ottla help profile')")
+	root.AddCommand(
+		newServe(),
+		newTopic(),
+		newConfig(),
+		newProduce(),
+		newConsume(),
+		newGroupCommand(),
+		newLog(),
+		newBench(),
+		newProfile(),
+		newCompletion(),
+		newVersion(),
+	)
+	addCompletion(root)
 	return root
 }
 

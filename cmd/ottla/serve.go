@@ -195,11 +195,12 @@ func checkVariables() error {
 }
 
 // settingOfVariable turns OTTLA_LOG_RETENTION_HOURS into log.retention.hours, OTTLA_NODE_ID into node-id, and
-// OTTLA_DURABILITY into ottla.durability. OTTLA_BOOTSTRAP belongs to the client commands.
+// OTTLA_DURABILITY into ottla.durability. OTTLA_BOOTSTRAP and
+// OTTLA_PROFILE belong to the client commands.
 func settingOfVariable(name, value string) (string, any) {
 	name = strings.ToLower(strings.TrimPrefix(name, "OTTLA_"))
 	switch name {
-	case "bootstrap":
+	case "bootstrap", "profile":
 		return "", nil
 	case "data", "listen", "advertise", "admin":
 		return name, value

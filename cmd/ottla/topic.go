@@ -16,8 +16,8 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	topic := newGroup("topic", "Create, list, describe, grow, shorten and delete topics")
-	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAddPartitions(), newTopicDeleteRecords(), newTopicDelete())
+	topic := newGroup("topic", "Create, list, describe, change, grow, trim and delete topics")
+	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAlter(), newTopicAddPartitions(), newTopicTrim(), newTopicDelete())
 	return topic
 }
 

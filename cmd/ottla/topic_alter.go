@@ -1,0 +1,40 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func newTopicAlter() *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "alter TOPIC KEY=VALUE|KEY-...",
+		Short: "Change settings of a topic",
+		Long: "Change settings of a topic: KEY=VALUE sets one, KEY- takes it back, so that the broker's counts. It counts at once. All of them change,\n" +
+			"or none. 'ottla config explain KEY' tells what a setting does; 'ottla topic add-partitions' adds partitions.",
+		Args:    cobra.MinimumNArgs(2),
+		Example: "  ottla topic alter flights retention.ms=86400000 cleanup.policy-",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := configResource{kmsg.ConfigResourceTypeTopic, args[0]}
+			changed := changedSettings{Resource: r.String()}
+			var changes []kadm.AlterConfig
+			for _, arg := range args[1:] {
+				op := kadm.SetConfig
+				if key, taken := strings.CutSuffix(arg, "-"); taken && !strings.Contains(arg, "=") {
+					op, arg = kadm.DeleteConfig, key
+				}
+				change, err := changed.read(op, []string{arg})
+				if err != nil {
+					return err
+				}
+				changes = append(changes, change...)
+			}
+			return flags.changeSettings(cmd, r, changes, changed, "set "+strings.Join(args[1:], " "))
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}

@@ -56,7 +56,11 @@ func (of configTarget) what() string {
 
 // examples are command lines: of the verb, with a setting that means something to the target, and a value for set.
 func (of configTarget) examples(verb string) string {
-	switch line := "  ottla config " + verb; of {
+	line := "  ottla config " + verb
+	if of == brokerTarget && verb == "get" {
+		return line + " broker\n" + line + " broker 1 log.retention.ms"
+	}
+	switch of {
 	case topicTarget:
 		return line + " topic flights retention.ms" + exampleValue(verb, "86400000")
 	case groupTarget:

@@ -225,7 +225,7 @@ func newLogAdopt() *cobra.Command {
 			"change in it, or in one sentence why it would refuse. Stop Kafka first. Nothing is changed or copied: serving the directory is the\n" +
 			"take-over. docs/adopt.md tells what works, and the way back.",
 		Args:    cobra.MinimumNArgs(1),
-		Example: "  ottla log adopt /var/lib/kafka/data\n  ottla serve --data /var/lib/kafka/data",
+		Example: "  ottla log adopt kafka-data\n  ottla serve --data kafka-data",
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			for _, dir := range dirs {
 				if _, err := vfs.OS().Stat(dir); err != nil {

@@ -45,10 +45,12 @@ func newServe() *cobra.Command {
 		Long: "Run a broker until SIGTERM or Ctrl-C, which drain it. It prints one line when it is ready.\n\n" +
 			"Settings have Kafka's names (log.retention.hours, num.partitions, …); Ottla's own begin with 'ottla.'. They come from --set,\n" +
 			"else from OTTLA_* variables (OTTLA_LOG_RETENTION_HOURS=24, OTTLA_DATA=/var/lib/ottla), else from --config, a YAML or TOML\n" +
-			"file whose keys are the flags' names (data, listen, advertise, admin, node-id) and settings.",
+			"file whose keys are the flags' names (data, listen, advertise, admin, node-id) and settings.\n\n" +
+			"It listens on loopback. For clients on other machines: --listen 0.0.0.0:9092 --advertise broker.example.org:9092, a name that they\n" +
+			"can resolve; there is no TLS and no authentication yet.",
 		Args: cobra.NoArgs,
 		Example: "  ottla serve\n" +
-			"  ottla serve --data /var/lib/ottla --listen 0.0.0.0:9092 --advertise broker.example.org:9092 --set log.retention.hours=24",
+			"  ottla serve --data other-data --set log.retention.hours=24 --set num.partitions=4",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, &flags) },
 	}
 	cmd.Flags().StringVar(&flags.data, "data", defaultDataDir, "data directory, created if absent")

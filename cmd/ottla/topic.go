@@ -51,7 +51,7 @@ func newTopicCreate() *cobra.Command {
 		Use:     "create TOPIC...",
 		Short:   "Create topics",
 		Args:    cobra.MinimumNArgs(1),
-		Example: "  ottla topic create flights --partitions 6 --config retention.ms=86400000",
+		Example: "  ottla topic create arrivals --partitions 6 --config retention.ms=86400000",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			configs, err := parseSettings(settings)
 			if err != nil {

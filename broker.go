@@ -45,6 +45,7 @@ type Broker struct {
 	table      *api.Table
 	server     *server.Server
 	admin      *admin.Server
+	audit      *auditor
 	addr       string
 	adminAddr  string
 
@@ -94,6 +95,9 @@ func startWith(config Config, doors doors) (*Broker, error) {
 // start builds the broker from the disk up; each step needs the ones before it.
 func (b *Broker) start() error {
 	if err := b.openStorage(); err != nil {
+		return err
+	}
+	if err := b.startAudit(); err != nil {
 		return err
 	}
 	// The port is bound before the metadata says where clients find us, and served when all is ready.
@@ -210,7 +214,7 @@ func (b *Broker) openServer() error {
 	b.table = api.NewTable(api.Deps{
 		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions,
 		Deletions: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups,
-		Cluster: b.cluster, Settings: b.apiSettings(),
+		Cluster: b.cluster, Settings: b.apiSettings(), Audit: b.audit.tell,
 	})
 	b.server = server.New(server.Config{
 		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger),
@@ -373,6 +377,9 @@ func (b *Broker) stop() error {
 	}
 	if b.cluster != nil {
 		b.cluster.partitions.Close()
+	}
+	if b.audit != nil {
+		b.audit.close()
 	}
 	if b.store != nil {
 		failed = append(failed, b.store.Close())

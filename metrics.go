@@ -44,6 +44,8 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 		total("background_wait_seconds_total", "Time that background work was due and waited for its budget, or for other such work.", work.Waited.Seconds(), label)
 		total("background_bytes_total", "Bytes that background work read and wrote, where it counts them.", float64(work.Bytes), label)
 	}
+	total("audited_changes_total", "Changes that clients asked for and the audit tells of, whatever their outcome.", float64(b.audit.told.Load()))
+	total("audit_lost_changes_total", "Changes that could not be written to the audit file; the log tells of them.", float64(b.audit.lost.Load()))
 	b.compactionMetrics(gauge, total)
 	b.groupMetrics(gauge, total)
 	b.serverMetrics(gauge, total, emit)

@@ -49,6 +49,7 @@ func (t *Table) createACLs(r *Request) Outcome {
 		resp.Results = append(resp.Results, wire.CreateAclsResponseAclCreationResult{
 			ErrorCode: wire.ErrorSecurityDisabled, ErrorMessage: wire.SomeString(noAuthorizer)})
 	}
+	t.audit(r).aclsCreated(&req, &resp)
 	return reply(r, &resp)
 }
 
@@ -70,6 +71,7 @@ func (t *Table) deleteACLs(r *Request) Outcome {
 		resp.FilterResults = append(resp.FilterResults, wire.DeleteAclsResponseDeleteAclsFilterResult{
 			ErrorCode: wire.ErrorSecurityDisabled, ErrorMessage: wire.SomeString(noAuthorizer)})
 	}
+	t.audit(r).aclsDeleted(&req, &resp)
 	return reply(r, &resp)
 }
 

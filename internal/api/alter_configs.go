@@ -49,8 +49,14 @@ func (c *alterConfigsRequest) submit(t *Table, r *Request) Outcome {
 			ResourceType: resource.ResourceType, ResourceName: resource.ResourceName,
 			ErrorCode: wire.ErrorRequestTimedOut, ErrorMessage: wire.SomeString(wire.ErrorRequestTimedOut.Message())})
 	}
+	var a *audit
+	if !c.req.ValidateOnly {
+		a = t.audit(r)
+	}
+	named := configNames(&c.req)
 	c.expect(1)
 	t.deps.Controller.AlterConfigs(&c.req, c.replace, func(resp *wire.IncrementalAlterConfigsResponse) {
+		a.configsAltered(named, c.replace, resp)
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c

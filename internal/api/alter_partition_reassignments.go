@@ -42,6 +42,7 @@ func (t *Table) alterPartitionReassignments(r *Request) Outcome {
 		}
 		resp.Responses = append(resp.Responses, to)
 	}
+	t.audit(r).reassigned(&resp)
 	return reply(r, &resp)
 }
 

@@ -51,7 +51,7 @@ func (t *Table) consumerGroupDescribe(r *Request) Outcome {
 			for i, place := range which {
 				described[place] = wire.ConsumerGroupDescribeResponseDescribedGroup{GroupId: names[i], ErrorCode: code}
 			}
-		}}
+		}, nil}
 	})
 	return t.await(p, r, "ConsumerGroupDescribe timeout")
 }

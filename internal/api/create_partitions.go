@@ -29,8 +29,13 @@ func (t *Table) createPartitions(r *Request) Outcome {
 	if c.req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
+	var a *audit
+	if !c.req.ValidateOnly {
+		a = t.audit(r)
+	}
 	c.expect(1)
 	t.deps.Controller.CreatePartitions(&c.req, func(resp *wire.CreatePartitionsResponse) {
+		a.partitionsCreated(resp)
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c

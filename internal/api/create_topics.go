@@ -28,8 +28,13 @@ func (t *Table) createTopics(r *Request) Outcome {
 	if c.req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
+	var a *audit
+	if !c.req.ValidateOnly {
+		a = t.audit(r)
+	}
 	c.expect(1)
 	t.deps.Controller.CreateTopics(&c.req, func(resp *wire.CreateTopicsResponse) {
+		a.topicsCreated(resp)
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c

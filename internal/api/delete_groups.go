@@ -20,9 +20,14 @@ func (t *Table) deleteGroups(r *Request) Outcome {
 	req.GroupsNames = slices.Compact(req.GroupsNames)
 	results := make([]wire.DeleteGroupsResponseDeletableGroupResult, len(req.GroupsNames))
 	p := &groupRequest{answer: func() wire.Message { return &wire.DeleteGroupsResponse{Results: results} }}
+	a := t.audit(r)
 	t.askEach(p, req.GroupsNames, func(which []int, names []string) groupPart {
 		var deleted []wire.DeleteGroupsResponseDeletableGroupResult
+		var had []State
 		return groupPart{func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+			if a != nil {
+				had = groupStates(m, names)
+			}
 			records, deleted = m.DeleteGroups(names)
 			return records
 		}, func() {
@@ -33,7 +38,7 @@ func (t *Table) deleteGroups(r *Request) Outcome {
 			for i, place := range which {
 				results[place] = wire.DeleteGroupsResponseDeletableGroupResult{GroupId: names[i], ErrorCode: code}
 			}
-		}}
+		}, func(code wire.ErrorCode) { a.groupsDeleted(names, had, deleted, code) }}
 	})
 	return t.await(p, r, "DeleteGroups timeout")
 }

@@ -27,8 +27,11 @@ func (t *Table) deleteRecords(r *Request) Outcome {
 	}
 	c.resp.Default()
 	c.list(&req)
+	a := t.audit(r)
+	starts := t.logStarts(a, c.queries)
 	c.expect(1)
 	t.deps.Deletions.DeleteRecords(c.queries, func(results []replication.Deleted) {
+		a.recordsDeleted(c.queries, starts, results)
 		c.arrive(func() { c.results = results })
 	})
 	r.Pending = c

@@ -30,13 +30,17 @@ func (t *Table) deleteTopics(r *Request) Outcome {
 		if r.Version < 3 {
 			code = wire.ErrorInvalidRequest
 		}
-		return reply(r, c.all(code))
+		refusal := c.all(code)
+		t.audit(r).topicsDeleted(refusal)
+		return reply(r, refusal)
 	}
 	if c.req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
+	a := t.audit(r)
 	c.expect(1)
 	t.deps.Controller.DeleteTopics(c.req, func(resp *wire.DeleteTopicsResponse) {
+		a.topicsDeleted(resp)
 		c.arrive(func() { c.resp = resp })
 	})
 	r.Pending = c

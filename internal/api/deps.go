@@ -113,6 +113,8 @@ type Deps struct {
 	Groups     Groups
 	Cluster    Cluster
 	Settings   Settings
+	// Audit, if set, is told of every change that a client asked for. It is called from any goroutine, with no lock held, and must not block.
+	Audit func(AuditEvent)
 }
 
 // Settings are the broker settings that handlers obey. They don't change while the broker runs.

@@ -50,7 +50,7 @@ func (t *Table) describeGroups(r *Request) Outcome {
 			for i, place := range which {
 				described[place] = wire.DescribeGroupsResponseDescribedGroup{GroupId: names[i], ErrorCode: code}
 			}
-		}}
+		}, nil}
 	})
 	return t.await(p, r, "DescribeGroups timeout")
 }

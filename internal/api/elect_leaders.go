@@ -51,6 +51,7 @@ func (t *Table) electLeaders(r *Request) Outcome {
 		}
 		resp.ReplicaElectionResults = append(resp.ReplicaElectionResults, to)
 	}
+	t.audit(r).elected(&req, &resp)
 	return reply(r, &resp)
 }
 

@@ -35,6 +35,16 @@ type groupPart struct {
 	// take puts what decide had to say into the answer; refuse puts code there, if the command did not happen or nobody knows.
 	take   func()
 	refuse func(code wire.ErrorCode)
+	// ended, if set, is told how the command ended, before the answer is made, and also where nobody waits for that any more.
+	ended func(code wire.ErrorCode)
+}
+
+// refused ends a part that no coordinator was asked for.
+func (part *groupPart) refused(code wire.ErrorCode) {
+	part.refuse(code)
+	if part.ended != nil {
+		part.ended(code)
+	}
 }
 
 // groupEnd is how a command ended.
@@ -78,10 +88,21 @@ func clientHost(host string) string {
 
 // inGroup answers a request by one command to one group's coordinator. answer, which follows a command that was committed, and
 // refuse make the response.
-func (t *Table) inGroup(r *Request, name string, decide groupCommand, answer func() wire.Message, refuse func(wire.ErrorCode) wire.Message) Outcome {
+func (t *Table) inGroup(r *Request, name string, decide groupCommand, answer groupAnswer, refuse groupRefusal) Outcome {
+	return t.inGroupTold(r, name, decide, answer, refuse, nil)
+}
+
+// groupAnswer and groupRefusal are what inGroup makes a response of.
+type (
+	groupAnswer  = func() wire.Message
+	groupRefusal = func(wire.ErrorCode) wire.Message
+)
+
+// inGroupTold is inGroup for what an audit wants to know: ended is told how the command ended. See groupPart.
+func (t *Table) inGroupTold(r *Request, name string, decide groupCommand, answer groupAnswer, refuse groupRefusal, ended func(wire.ErrorCode)) Outcome {
 	var resp wire.Message
 	p := &groupRequest{answer: func() wire.Message { return resp }}
-	t.ask(p, name, groupPart{decide, func() { resp = answer() }, func(code wire.ErrorCode) { resp = refuse(code) }})
+	t.ask(p, name, groupPart{decide: decide, take: func() { resp = answer() }, refuse: func(code wire.ErrorCode) { resp = refuse(code) }, ended: ended})
 	return t.await(p, r, "group commit timeout")
 }
 
@@ -89,7 +110,7 @@ func (t *Table) inGroup(r *Request, name string, decide groupCommand, answer fun
 func (t *Table) ask(p *groupRequest, name string, part groupPart) {
 	coordinator, code := t.deps.Groups.For(name)
 	if code != wire.ErrorNone {
-		part.refuse(code)
+		part.refused(code)
 		return
 	}
 	p.askOne(coordinator, part)
@@ -101,7 +122,12 @@ func (p *groupRequest) askOne(coordinator GroupCoordinator, part groupPart) {
 	n := len(p.parts)
 	p.parts, p.ends = append(p.parts, part), append(p.ends, groupEnd{})
 	p.mu.Unlock()
-	coordinator.Submit(part.decide, func(err error) { p.arrive(func() { p.ends[n] = groupEnd{true, err} }) })
+	coordinator.Submit(part.decide, func(err error) {
+		if part.ended != nil {
+			part.ended(groupCode(err))
+		}
+		p.arrive(func() { p.ends[n] = groupEnd{true, err} })
+	})
 }
 
 // askEach hands the groups of a request to their coordinators, all of one coordinator in one command. part makes it of their places in
@@ -116,12 +142,14 @@ func (t *Table) askEach(p *groupRequest, names []string, part func(which []int, 
 	repeats := newRepeats()
 	for i, name := range names {
 		if repeats.tooMany(name) {
-			part([]int{i}, []string{name}).refuse(wire.ErrorInvalidRequest)
+			refused := part([]int{i}, []string{name})
+			refused.refused(wire.ErrorInvalidRequest)
 			continue
 		}
 		coordinator, code := t.deps.Groups.For(name)
 		if code != wire.ErrorNone {
-			part([]int{i}, []string{name}).refuse(code)
+			refused := part([]int{i}, []string{name})
+			refused.refused(code)
 			continue
 		}
 		s := shares[coordinator]

@@ -18,8 +18,12 @@ func (t *Table) leaveGroup(r *Request) Outcome {
 	if version < 3 {
 		req.Members = []wire.LeaveGroupRequestMemberIdentity{{MemberId: req.MemberId}}
 	}
+	var a *audit
+	if removesOthers(req) {
+		a = t.audit(r)
+	}
 	var resp *wire.LeaveGroupResponse
-	return t.inGroup(r, req.GroupId, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
+	return t.inGroupTold(r, req.GroupId, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
 		records, resp = m.LeaveGroup(at, req)
 		return records
 	}, func() wire.Message {
@@ -30,5 +34,6 @@ func (t *Table) leaveGroup(r *Request) Outcome {
 			resp.Members = nil
 		}
 		return resp
-	}, func(code wire.ErrorCode) wire.Message { return &wire.LeaveGroupResponse{ErrorCode: code} })
+	}, func(code wire.ErrorCode) wire.Message { return &wire.LeaveGroupResponse{ErrorCode: code} },
+		func(code wire.ErrorCode) { a.membersRemoved(req, resp, code) })
 }

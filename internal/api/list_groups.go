@@ -39,7 +39,7 @@ func (t *Table) listGroups(r *Request) Outcome {
 			if code != wire.ErrorNotCoordinator { // else these groups are another broker's to list
 				failed = code
 			}
-		}})
+		}, nil})
 	}
 	return t.await(p, r, "ListGroups timeout")
 }

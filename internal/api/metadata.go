@@ -26,7 +26,7 @@ func (t *Table) metadata(r *Request) Outcome {
 	}
 	m.everything = m.req.Topics == nil || (r.Version == 0 && len(m.req.Topics) == 0)
 	if missing := m.missing(); len(missing) > 0 {
-		m.create(missing)
+		m.create(missing, t.audit(r))
 		r.Pending = m
 		if m.park(t.deps.Env, r, autoCreateWait, "topic auto-creation") {
 			return Parked
@@ -97,7 +97,7 @@ func (m *metadataRequest) missing() []string {
 }
 
 // create asks the controller for topics with the brokers' defaults.
-func (m *metadataRequest) create(names []string) {
+func (m *metadataRequest) create(names []string, a *audit) {
 	req := new(wire.CreateTopicsRequest)
 	req.Default()
 	for _, name := range names {
@@ -108,6 +108,7 @@ func (m *metadataRequest) create(names []string) {
 	}
 	m.expect(1)
 	m.table.deps.Controller.CreateTopics(req, func(resp *wire.CreateTopicsResponse) {
+		a.topicsCreated(resp)
 		m.arrive(func() {
 			m.created = make(map[string]wire.ErrorCode, len(resp.Topics))
 			for i := range resp.Topics {

@@ -16,11 +16,13 @@ func (t *Table) offsetCommit(r *Request) Outcome {
 		return hangup(r, err)
 	}
 	var resp *wire.OffsetCommitResponse
-	from := client(r)
-	return t.inGroup(r, req.GroupId, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
+	from, outside := client(r), t.outsideCommit(r, req)
+	return t.inGroupTold(r, req.GroupId, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
+		outside.look(m)
 		records, resp = m.OffsetCommit(at, from, req)
 		return records
-	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message { return refusedCommit(req, code) })
+	}, func() wire.Message { return resp }, func(code wire.ErrorCode) wire.Message { return refusedCommit(req, code) },
+		func(code wire.ErrorCode) { outside.ended(resp, code) })
 }
 
 func refusedCommit(req *wire.OffsetCommitRequest, code wire.ErrorCode) *wire.OffsetCommitResponse {

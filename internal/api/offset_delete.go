@@ -20,12 +20,18 @@ func (t *Table) offsetDelete(r *Request) Outcome {
 		return reply(r, &wire.OffsetDeleteResponse{ErrorCode: wire.ErrorInvalidGroupID})
 	}
 	var resp *wire.OffsetDeleteResponse
-	return t.inGroup(r, req.GroupId, func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+	a := t.audit(r)
+	var before []group.Position
+	return t.inGroupTold(r, req.GroupId, func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
+		if a != nil {
+			before = m.Committed(req.GroupId, deletedPositions(req))
+		}
 		records, resp = m.OffsetDelete(req)
 		return records
 	}, func() wire.Message {
 		// As in Kafka, a topic without partitions is left out.
 		resp.Topics = slices.DeleteFunc(resp.Topics, func(topic wire.OffsetDeleteResponseTopic) bool { return len(topic.Partitions) == 0 })
 		return resp
-	}, func(code wire.ErrorCode) wire.Message { return &wire.OffsetDeleteResponse{ErrorCode: code} })
+	}, func(code wire.ErrorCode) wire.Message { return &wire.OffsetDeleteResponse{ErrorCode: code} },
+		func(code wire.ErrorCode) { a.offsetsDeleted(req.GroupId, before, resp, code) })
 }

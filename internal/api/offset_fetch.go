@@ -43,7 +43,7 @@ func (t *Table) offsetFetch(r *Request) Outcome {
 		t.ask(p, asked.GroupId, groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
 			fetched = m.OffsetFetch(from, asked, req.RequireStable)
 			return nil
-		}, func() { answers[i] = fetched }, func(code wire.ErrorCode) { answers[i] = refusedOffsets(asked, version, code) }})
+		}, func() { answers[i] = fetched }, func(code wire.ErrorCode) { answers[i] = refusedOffsets(asked, version, code) }, nil})
 	}
 	return t.await(p, r, "OffsetFetch timeout")
 }

@@ -19,6 +19,8 @@ type Conn struct {
 	LocalPort int32
 	// RemoteHost is the client's address without its port.
 	RemoteHost string
+	// RemotePort is that port, 0 where there is none.
+	RemotePort int32
 	// SoftwareName and SoftwareVersion are what the client said in ApiVersions v3+ (KIP-511), "unknown" before.
 	SoftwareName, SoftwareVersion string
 	// Strings interns topic names and client ids, so that the steady path allocates no string.
@@ -26,6 +28,8 @@ type Conn struct {
 
 	// flush says that requests of the present read wait for the disk. See Table.EndOfRead.
 	flush bool
+	// outsider is the group that was last committed to by somebody who is not a member. See outsideCommit.
+	outsider string
 }
 
 // Request is one request in its connection's order. The server owns it and reuses it after the reply left.

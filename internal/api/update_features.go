@@ -16,8 +16,17 @@ func (t *Table) updateFeatures(r *Request) Outcome {
 	if err := decode(r, &d, &req); err != nil {
 		return hangup(r, err)
 	}
+	var a *audit
+	var named []string
+	if !req.ValidateOnly {
+		a = t.audit(r)
+		for i := range req.FeatureUpdates {
+			named = append(named, req.FeatureUpdates[i].Feature)
+		}
+	}
 	u.expect(1)
 	t.deps.Controller.UpdateFeatures(&req, func(resp *wire.UpdateFeaturesResponse) {
+		a.featuresUpdated(named, resp)
 		u.arrive(func() { u.resp = resp })
 	})
 	r.Pending = u

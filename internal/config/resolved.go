@@ -137,8 +137,11 @@ type BrokerConfig struct {
 	FetchSessionSlots        int
 	DescribePartitionsLimit  int
 	ProducerIDExpirationMs   int64
-	SnapshotMaxBytes         int64 // of metadata records between snapshots
-	SnapshotMaxMs            int64 // 0: never by time
+	SnapshotMaxBytes         int64  // of metadata records between snapshots
+	SnapshotMaxMs            int64  // 0: never by time
+	AuditFile                string // "": none
+	AuditFileBytes           int64
+	AuditFiles               int
 	DefaultTopicDurability   Durability
 	DefaultTopicSegmentBytes int
 }
@@ -170,6 +173,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		FetchMaxBytes: int32(number("fetch.max.bytes")), FetchSessionSlots: int(number("max.incremental.fetch.session.cache.slots")),
 		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
+		AuditFile: l.value(Broker, "ottla.audit.file").Text, AuditFileBytes: number("ottla.audit.file.bytes"), AuditFiles: int(number("ottla.audit.files")),
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
 	}
 }

@@ -75,7 +75,7 @@ func newConnection(s *Server, id uint64, listener string, stream transport.Conn)
 	c := &connection{server: s, stream: stream, began: s.env.Monotonic()}
 	c.public = api.Conn{ID: id, Listener: listener, SoftwareName: "unknown", SoftwareVersion: "unknown"}
 	c.public.LocalHost, c.public.LocalPort = splitAddress(stream.LocalAddr().String())
-	c.public.RemoteHost, _ = splitAddress(stream.RemoteAddr().String())
+	c.public.RemoteHost, c.public.RemotePort = splitAddress(stream.RemoteAddr().String())
 	c.decoder.Strings = &c.public.Strings
 	c.readBy.set(c.began + s.limits.FirstRequestTime)
 	return c

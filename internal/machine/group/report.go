@@ -47,6 +47,36 @@ func (m *Machine) Report(limit int) (reports []Report, omitted int) {
 	return reports, 0
 }
 
+// Positions are how far a group has read, by topic and partition; false if there is no such group.
+func (m *Machine) Positions(name string) ([]Position, bool) {
+	g, ok := m.groups[name]
+	if !ok {
+		return nil, false
+	}
+	read := make([]Position, 0, g.offsetCount())
+	for _, topic := range g.topics() {
+		for _, partition := range g.partitions(topic) {
+			c, _ := g.offset(topic, partition)
+			read = append(read, Position{topic, partition, c.Offset})
+		}
+	}
+	return read, true
+}
+
+// Committed are those of the partitions asked for that a group has read, and how far.
+func (m *Machine) Committed(name string, asked []Position) (read []Position) {
+	g, ok := m.groups[name]
+	if !ok {
+		return nil
+	}
+	for _, p := range asked {
+		if c, ok := g.offset(p.Topic, p.Partition); ok {
+			read = append(read, Position{p.Topic, p.Partition, c.Offset})
+		}
+	}
+	return read
+}
+
 func (g *Group) memberCount() int {
 	switch {
 	case g.consumer != nil:

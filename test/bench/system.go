@@ -30,6 +30,8 @@ type system interface {
 	said() string // what it printed, at the end
 	// allocated is how many objects its heap has given out, 0 if it does not tell.
 	allocated() int64
+	// clear ends a row: its data is gone before the next one.
+	clear() error
 	close()
 }
 
@@ -40,6 +42,7 @@ type brokers struct {
 	mode string
 	b    *broker.Broker
 	n    int
+	made []string // topics of this row
 }
 
 func (s *brokers) name() string { return string(s.kind) }
@@ -61,7 +64,7 @@ func (s *brokers) fresh(mode string, partitions int) (string, string, error) {
 		if err != nil {
 			return "", "", err
 		}
-		s.b, err = broker.Start(broker.Config{Kind: s.kind, Dir: dir, FullHeap: true, Settings: map[string]string{"ottla.durability": mode}})
+		s.b, err = broker.Start(broker.Config{Kind: s.kind, Dir: dir, FullHeap: true, Settings: s.settings(mode)})
 		if err != nil {
 			return "", "", err
 		}
@@ -73,6 +76,7 @@ func (s *brokers) fresh(mode string, partitions int) (string, string, error) {
 		}
 	}
 	topic := fmt.Sprintf("bench%d", s.n)
+	s.made = append(s.made, topic)
 	return s.b.Addr(), topic, createTopic(s.b.Addr(), topic, partitions)
 }
 
@@ -122,6 +126,48 @@ func (s *brokers) warm() error {
 	return err
 }
 
+func (s *brokers) settings(mode string) map[string]string {
+	settings := map[string]string{"ottla.durability": mode}
+	if s.kind == broker.Kafka {
+		settings["log.segment.delete.delay.ms"] = "100" // so that clear need not wait a minute
+	}
+	return settings
+}
+
+// manyPartitions is from where on a new JVM costs less time than waiting for the old one to delete its files.
+const manyPartitions = 100
+
+func (s *brokers) clear() error {
+	made := s.made
+	s.made = nil
+	if s.b == nil {
+		return nil
+	}
+	rowLogs := func() (names []string) {
+		names, _ = filepath.Glob(filepath.Join(s.b.Dir(), "log", "bench*-*")) // where package broker has Kafka's logs
+		return names
+	}
+	logs := rowLogs()
+	if s.kind != broker.Kafka || len(logs) >= manyPartitions {
+		s.close()
+		return nil
+	}
+	if err := withAdmin(s.b.Addr(), func(ctx context.Context, admin *kadm.Client) error {
+		_, err := admin.DeleteTopics(ctx, made...)
+		return err
+	}); err != nil {
+		return fmt.Errorf("delete the topics of a row: %w", err)
+	}
+	for end := time.Now().Add(30 * time.Second); len(rowLogs()) > 0; {
+		if time.Now().After(end) {
+			s.close() // it will be started again, and warmed
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil
+}
+
 func (s *brokers) close() {
 	if s.b != nil {
 		s.b.Kill()
@@ -165,6 +211,8 @@ func (l *limits) name() string { return "limit" }
 func (l *limits) pid() int     { return l.cmd.Process.Pid }
 
 func (l *limits) allocated() int64 { return 0 }
+
+func (l *limits) clear() error { l.close(); return nil }
 
 func (l *limits) said() string { return "" } // straight to standard error
 

@@ -49,6 +49,7 @@ type Broker struct {
 	addr       string
 	adminAddr  string
 
+	reloading sync.Mutex // one Reload at a time
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -82,8 +83,12 @@ func startWith(config Config, doors doors) (*Broker, error) {
 	if b.logger == nil {
 		b.logger = slog.New(slog.DiscardHandler)
 	}
-	for _, setting := range settings.inert {
-		b.logger.Warn("this setting means something to Kafka and nothing here", "setting", setting.Name)
+	if len(settings.inert) > 0 {
+		names := make([]string, len(settings.inert))
+		for i, setting := range settings.inert {
+			names[i] = setting.Name
+		}
+		b.logger.Warn("these settings mean something to Kafka and nothing here", "settings", names)
 	}
 	if err := b.start(); err != nil {
 		b.abandon()
@@ -147,7 +152,8 @@ func (b *Broker) openStorage() error {
 	partitions := replication.New(replication.Config{
 		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.doors.env, b.logger),
 	})
-	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), static: b.settings.static, partitions: partitions, store: store, logger: b.logger}
+	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), partitions: partitions, store: store, logger: b.logger}
+	b.cluster.static.Store(&b.settings.static)
 	return nil
 }
 
@@ -219,11 +225,12 @@ func (b *Broker) openServer() error {
 	b.server = server.New(server.Config{
 		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger),
 		Limits: server.Limits{
-			RequestMaxBytes: int(s.RequestMaxBytes), ReplyBytesPerConnection: int(s.ConnectionReplyBytes), FirstRequestTime: time.Duration(s.UnauthenticatedMaxMs) * time.Millisecond,
+			RequestMaxBytes: int(s.RequestMaxBytes), FirstRequestMaxBytes: int(s.UnauthenticatedMaxBytes), ReplyBytesPerConnection: int(s.ConnectionReplyBytes), FirstRequestTime: time.Duration(s.UnauthenticatedMaxMs) * time.Millisecond,
 			IdleTime: idleTime(s.ConnectionMaxIdleMs), RequestsInFlight: s.ConnectionMaxRequests,
-			MemoryBytes: s.ServerMemoryBytes, Connections: s.MaxConnections, ConnectionsPerIP: s.MaxConnectionsPerIP,
+			MemoryBytes: s.ServerMemoryBytes, Connections: connectionLimits(s.Connections),
 		},
 	})
+	b.cluster.connections = func(limits config.ConnectionLimits) { b.server.SetConnectionLimits(connectionLimits(limits)) }
 	addr, err := b.server.Listen(listenerName, b.settings.listen)
 	if err != nil {
 		return err
@@ -233,6 +240,11 @@ func (b *Broker) openServer() error {
 		b.logger.Warn("listening without authentication or encryption beyond this machine: whoever reaches the port may do everything", "listen", addr)
 	}
 	return nil
+}
+
+// connectionLimits is the server's form of the max.connections settings.
+func connectionLimits(c config.ConnectionLimits) server.ConnectionLimits {
+	return server.ConnectionLimits{Max: c.Max, MaxPerIP: c.MaxPerIP, PerIP: c.PerIP}
 }
 
 func (b *Broker) startController() error {
@@ -246,7 +258,7 @@ func (b *Broker) startController() error {
 	b.runtime, err = machine.Start(machine.Config[*controller.Controller]{
 		Name: metadataTopic + "-0", Env: b.doors.env, Log: log, Epoch: epoch,
 		New: func() *controller.Controller {
-			return controller.New(controller.Config{ClusterID: clusterID, NodeID: self, Static: b.settings.static, Random: b.doors.env.Random})
+			return controller.New(controller.Config{ClusterID: clusterID, NodeID: self, Static: b.cluster.staticSettings, Random: b.doors.env.Random})
 		},
 		Committed: func(c *controller.Controller) { b.cluster.follow(c.Image()) },
 		Snapshots: snapshotStore{fs: b.doors.disk, dir: b.metadataDir(log)}, SnapshotBytes: s.SnapshotMaxBytes, SnapshotMs: s.SnapshotMaxMs,
@@ -287,7 +299,7 @@ func idleTime(ms int64) time.Duration {
 func (b *Broker) apiSettings() api.Settings {
 	s := b.settings.broker
 	settings := api.Settings{
-		NodeID: ids.BrokerID(b.config.NodeID), ClusterID: b.store.ClusterID(), Static: b.settings.static,
+		NodeID: ids.BrokerID(b.config.NodeID), ClusterID: b.store.ClusterID(), Static: b.cluster.staticSettings,
 		RequestMaxBytes: s.RequestMaxBytes, FetchMaxBytes: s.FetchMaxBytes, FetchSessionSlots: s.FetchSessionSlots,
 		DescribePartitionsLimit: s.DescribePartitionsLimit, AutoCreateTopics: s.AutoCreateTopics, DeleteTopics: s.DeleteTopics,
 	}

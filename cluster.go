@@ -19,24 +19,28 @@ import (
 // requests, so that a topic that Metadata names can be produced to. Only the controller's goroutine (Start's, before it
 // runs) calls follow.
 type cluster struct {
-	self       ids.BrokerID
-	static     map[string]string // broker settings of this process
-	partitions *replication.Manager
-	store      *storage.Store
-	logger     *slog.Logger
-	groups     *coordinators
-	image      atomic.Pointer[metadata.Image]
-	places     places
-	offline    []string // directories that the log has named; of the goroutine that follows
+	self        ids.BrokerID
+	static      atomic.Pointer[map[string]string] // broker settings of this process, which a reload replaces
+	connections func(config.ConnectionLimits)     // takes the limits in force
+	partitions  *replication.Manager
+	store       *storage.Store
+	logger      *slog.Logger
+	groups      *coordinators
+	image       atomic.Pointer[metadata.Image]
+	places      places
+	offline     []string // directories that the log has named; of the goroutine that follows
 }
 
 // Image implements api.Cluster.
 func (c *cluster) Image() *metadata.Image { return c.image.Load() }
 
+// staticSettings are those from file, environment and flags.
+func (c *cluster) staticSettings() map[string]string { return *c.static.Load() }
+
 // layers are where a topic's settings come from; topic "" gives the broker's own.
 func (c *cluster) layers(image *metadata.Image, topic string) *config.Layers {
 	layers := &config.Layers{
-		Static:               c.static,
+		Static:               *c.static.Load(),
 		DynamicBroker:        image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker, Name: strconv.Itoa(int(c.self))}),
 		DynamicDefaultBroker: image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker}),
 	}
@@ -156,10 +160,26 @@ func (c *cluster) configure(image *metadata.Image, delta *metadata.Delta) {
 		}
 	}
 	if every {
-		c.store.SetCleaner(cleanerConfig(c.layers(image, "").BrokerConfig().Cleaner))
-		for _, topic := range image.Topics() {
-			c.partitions.Configure(topic.Name, c.topicSettings(image, topic.Name))
-		}
+		c.configureBroker(image)
+	}
+}
+
+// reload replaces the settings from file, environment and flags. static must not change any more. As follow, it is for the controller's goroutine.
+func (c *cluster) reload(static map[string]string) {
+	c.static.Store(&static)
+	image := c.Image()
+	c.configureBroker(image)
+	c.groups.configure(image)
+}
+
+// configureBroker puts into force what may have changed of the broker's own settings, which reach every topic.
+func (c *cluster) configureBroker(image *metadata.Image) {
+	s := c.layers(image, "").BrokerConfig()
+	c.store.SetCleaner(cleanerConfig(s.Cleaner))
+	c.store.SetProducerExpiration(s.ProducerIDExpirationMs)
+	c.connections(s.Connections)
+	for _, topic := range image.Topics() {
+		c.partitions.Configure(topic.Name, c.topicSettings(image, topic.Name))
 	}
 }
 

@@ -1,6 +1,7 @@
 package ottla
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,15 +62,16 @@ func (c Config) resolve() (settings, error) {
 	if s.static == nil {
 		s.static = map[string]string{}
 	}
-	for _, clash := range []struct{ setting, field string }{{"listeners", "listen"}, {"advertised.listeners", "advertise"}, {"node.id", "node-id"}} {
-		if _, ok := s.static[clash.setting]; ok {
-			return s, fmt.Errorf("setting %s: give it as %s", clash.setting, clash.field)
-		}
+	if _, ok := s.static["node.id"]; ok {
+		return s, errors.New("setting node.id: give it as node-id")
 	}
 	s.static["node.id"] = strconv.Itoa(int(c.NodeID))
 	var err error
 	if s.inert, err = config.ValidateBroker(s.static); err != nil {
 		return s, fmt.Errorf("settings: %w", err)
+	}
+	if err := s.endpoints(&c); err != nil {
+		return s, err
 	}
 	if s.listen == "" {
 		s.listen = "127.0.0.1:0"
@@ -85,9 +87,6 @@ func (c Config) resolve() (settings, error) {
 			return s, fmt.Errorf("advertise %q: clients need a host and a port to connect to", c.Advertise)
 		}
 	}
-	if s.static["max.connections"] == "0" {
-		return s, errors.New("settings: max.connections=0 would let nobody connect; leave it out for no limit")
-	}
 	layers := config.Layers{Static: s.static}
 	s.broker, s.topicDefaults = layers.BrokerConfig(), layers.TopicConfig()
 	s.dirs = s.broker.LogDirs
@@ -99,6 +98,23 @@ func (c Config) resolve() (settings, error) {
 	}
 	s.metadataDir = s.broker.MetadataLogDir
 	return s, nil
+}
+
+// endpoints takes listeners and advertised.listeners where the Config's own fields say nothing.
+func (s *settings) endpoints(c *Config) error {
+	named, err := (&config.Layers{Static: s.static}).Endpoints()
+	if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if c.Listen != "" && named.Listen != "" {
+		return errors.New("setting listeners: give either it or listen")
+	}
+	if c.Advertise != "" && named.Advertise != "" {
+		return errors.New("setting advertised.listeners: give either it or advertise")
+	}
+	s.listen = cmp.Or(c.Listen, named.Listen)
+	c.Advertise = cmp.Or(c.Advertise, named.Advertise)
+	return nil
 }
 
 // allDirs are the log directories, and the metadata log's if it has one of its own.

@@ -133,10 +133,13 @@ func wrapped(names []string) string {
 
 // notes are what a setting's own documentation leaves out: how far its meaning reaches in this version.
 var notes = map[string]string{
-	"cleanup.policy":       "With `compact`, records without a key are refused (87 INVALID_RECORD).",
-	"listeners":            "Give it as `--listen HOST:PORT`; as a setting it is refused.",
-	"advertised.listeners": "Give it as `--advertise HOST:PORT`; as a setting it is refused.",
-	"node.id":              "Give it as `--node-id N`; as a setting it is refused.",
+	"cleanup.policy":                        "With `compact`, records without a key are refused (87 INVALID_RECORD).",
+	"listeners":                             "The same as `--listen HOST:PORT`. Those of the controller are left out; one other is served.",
+	"advertised.listeners":                  "The same as `--advertise HOST:PORT`.",
+	"node.id":                               "The same as `--node-id N`.",
+	"broker.id":                             "It is checked, and no more.",
+	"group.consumer.max.session.timeout.ms": "A group that was given more has this.",
+	"group.consumer.max.heartbeat.interval.ms": "A group that was given more has this.",
 }
 
 // TestDocsSettings writes docs/settings.md from the table of package config, and finds out by itself which settings have an effect: one has if
@@ -169,25 +172,55 @@ func TestDocsSettings(t *testing.T) {
 		}
 		groups += row("`"+s.Name+"`", strings.ToLower(s.Type.String()), defaultText(s), "`"+s.Synonyms[0].Name+"`", text)
 	}
-	brokers, idleBrokers := heading("Broker setting", "Type", "Default", "Meaning"), heading("Broker setting", "Why it does nothing")
+	brokers := heading("Broker setting", "Type", "Default", "Changes", "Meaning")
+	var idleBrokers, unsupported reasons
 	for _, s := range config.All(config.Broker) {
+		changes := "at start"
+		if s.Dynamic {
+			changes = "running"
+		}
 		switch {
-		case s.Inert && notes[s.Name] != "":
-			idleBrokers += row("`"+s.Name+"`", notes[s.Name])
+		case s.Unsupported != "":
+			unsupported.add(strings.ToUpper(s.Unsupported[:1])+s.Unsupported[1:]+".", s.Name)
 		case s.Inert:
-			idleBrokers += row("`"+s.Name+"`", s.Doc)
+			idleBrokers.add(s.Doc, s.Name)
 		case s.Internal || strings.HasPrefix(s.Doc, "Default of topics'"):
 		case works(s) || notes[s.Name] != "":
-			brokers += row("`"+s.Name+"`", strings.ToLower(s.Type.String()), defaultText(s), meaning(s))
+			brokers += row("`"+s.Name+"`", strings.ToLower(s.Type.String()), defaultText(s), changes, meaning(s))
 		default:
-			idleBrokers += row("`"+s.Name+"`", "Nothing reads it in this version.")
+			idleBrokers.add("Nothing reads it in this version.", s.Name)
 		}
 	}
 	block(t, "docs/settings.md", "topic settings", topics)
 	block(t, "docs/settings.md", "topic settings without effect", idleTopics)
 	block(t, "docs/settings.md", "group settings", groups)
 	block(t, "docs/settings.md", "broker settings", brokers)
-	block(t, "docs/settings.md", "broker settings without effect", idleBrokers)
+	block(t, "docs/settings.md", "broker settings without effect", idleBrokers.table("Why they do nothing"))
+	block(t, "docs/settings.md", "broker settings that are refused", unsupported.table("Why they are refused"))
+}
+
+// reasons are names under what they have in common, in the order in which they came.
+type reasons struct {
+	order []string
+	names map[string][]string
+}
+
+func (r *reasons) add(reason, name string) {
+	if r.names == nil {
+		r.names = map[string][]string{}
+	}
+	if r.names[reason] == nil {
+		r.order = append(r.order, reason)
+	}
+	r.names[reason] = append(r.names[reason], "`"+name+"`")
+}
+
+func (r *reasons) table(title string) string {
+	text := heading(title, "Broker settings")
+	for _, reason := range r.order {
+		text += row(reason, strings.Join(r.names[reason], ", "))
+	}
+	return text
 }
 
 func meaning(s config.Setting) string {
@@ -210,7 +243,8 @@ func defaultText(s config.Setting) string {
 // fieldsMoved are the fields of the two resolved configurations that some valid value of the setting changes.
 func fieldsMoved(s config.Setting) []string {
 	trials := []string{"true", "false", "1", "2", "7", "100", "5000", "1048576", "2000000", "0.25", "gzip", "zstd", "lz4", "compact", "full",
-		"replicated", "LogAppendTime", "1:1", "x", "PLAINTEXT://127.0.0.1:1"}
+		"replicated", "LogAppendTime", "1:1", "x", "PLAINTEXT://127.0.0.1:1",
+		"range", "upgrade", "12000", "50000", "127.0.0.1:5"}
 	var moved []string
 	for _, codec := range []string{"producer", "gzip", "zstd", "lz4"} {
 		for _, trial := range trials {
@@ -249,12 +283,16 @@ func differing(a, b any) (names []string) {
 
 // fieldsRead are the names X of all .X in this package and in the rooms that import package config.
 func fieldsRead(t *testing.T) map[string]bool {
-	read := map[string]bool{}
+	uses, read := map[string]bool{".": true}, map[string]bool{}
 	eachGoFile(t, func(path string, file *ast.File) {
-		uses := filepath.Dir(path) == "." || slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool {
+		if !strings.HasSuffix(path, "_test.go") && slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool {
 			return strings.HasSuffix(spec.Path.Value, `/internal/config"`)
-		})
-		if !uses || strings.HasSuffix(path, "_test.go") {
+		}) {
+			uses[filepath.Dir(path)] = true
+		}
+	})
+	eachGoFile(t, func(path string, file *ast.File) {
+		if !uses[filepath.Dir(path)] || strings.HasSuffix(path, "_test.go") {
 			return
 		}
 		ast.Inspect(file, func(node ast.Node) bool {

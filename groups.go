@@ -116,8 +116,7 @@ func (c *coordinators) follow(image *metadata.Image, delta *metadata.Delta) {
 		return
 	}
 	if len(delta.Configs) > 0 || c.settings.Load() == nil {
-		s := groupSettings(c.cluster.layers(image, "").GroupBrokerConfig())
-		c.settings.Store(&s)
+		c.configure(image)
 	}
 	deleted := make(map[string]ids.TopicID, len(delta.Deleted))
 	for _, topic := range delta.Deleted {
@@ -144,6 +143,12 @@ func (c *coordinators) follow(image *metadata.Image, delta *metadata.Delta) {
 			c.forget(one.tp, groupRuntime{runtime}, func(m *group.Machine) ([]machine.Record, bool) { return m.TopicsDeleted(deleted) })
 		}
 	}
+}
+
+// configure takes the settings of groups that are in force.
+func (c *coordinators) configure(image *metadata.Image) {
+	s := groupSettings(c.cluster.layers(image, "").GroupBrokerConfig())
+	c.settings.Store(&s)
 }
 
 // forget drops offsets of topics that are gone, some at a time. It does not matter if that fails: every load does it again.

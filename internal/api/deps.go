@@ -121,8 +121,8 @@ type Deps struct {
 type Settings struct {
 	NodeID    ids.BrokerID
 	ClusterID string
-	// Static are the broker's settings from file, environment and flags, for DescribeConfigs.
-	Static map[string]string
+	// Static gives the broker's settings from file, environment and flags, for DescribeConfigs; nil is none. Any goroutine may call it.
+	Static func() map[string]string
 	// Advertised is what clients of a listener are told about this broker (advertised.listeners). A listener without an
 	// entry advertises the address at which each of its clients reached it.
 	Advertised map[string]Address

@@ -133,8 +133,12 @@ func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribe
 
 func (c *configDescriber) layers() *config.Layers {
 	self := strconv.Itoa(int(c.view.settings.NodeID))
+	var static map[string]string
+	if c.view.settings.Static != nil {
+		static = c.view.settings.Static()
+	}
 	return &config.Layers{
-		Static:               c.view.settings.Static,
+		Static:               static,
 		DynamicBroker:        c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker, Name: self}),
 		DynamicDefaultBroker: c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceBroker}),
 	}

@@ -7,9 +7,7 @@ import (
 // IncrementalAlterConfigs, key 44, versions 0-1. KIP-339. All rules are the controller's.
 //
 // Where we differ from Kafka 4.3.1, on purpose: settings of a broker that are unknown are INVALID_CONFIG (Kafka takes any
-// name), those that a broker reads only at start are refused as not dynamic (max.connections and
-// a few others can change in a running Kafka), and an operation that
-// does not exist is INVALID_REQUEST (Kafka fails on it inside: UNKNOWN_SERVER_ERROR).
+// name), and an operation that does not exist is INVALID_REQUEST (Kafka fails on it inside: UNKNOWN_SERVER_ERROR).
 // Settings of share and streams groups and of client metrics cannot be set yet: they are refused as unknown.
 
 func (t *Table) incrementalAlterConfigs(r *Request) Outcome {

@@ -763,7 +763,9 @@ func TestDescribeConfigsWhole(t *testing.T) {
 // the rest, the broker's own where it has one.
 func TestDescribeConfigsTopic(t *testing.T) {
 	for version := int16(1); version <= 4; version++ {
-		g := newRig(t, run.OS(), func(s *Settings) { s.Static = map[string]string{"log.retention.ms": "777"} })
+		g := newRig(t, run.OS(), func(s *Settings) {
+			s.Static = func() map[string]string { return map[string]string{"log.retention.ms": "777"} }
+		})
 		g.cluster.apply(t, &wire.ConfigRecord{ResourceType: 2, ResourceName: "a", Name: "cleanup.policy", Value: wire.SomeString("compact")})
 		got := describe(g, version, 2, "a", "cleanup.policy", "nope")
 		if len(got.Configs) != 1 {
@@ -790,7 +792,9 @@ func TestDescribeConfigsTopic(t *testing.T) {
 }
 
 func TestDescribeConfigsBroker(t *testing.T) {
-	g := newRig(t, run.OS(), func(s *Settings) { s.Static = map[string]string{"num.partitions": "9"} })
+	g := newRig(t, run.OS(), func(s *Settings) {
+		s.Static = func() map[string]string { return map[string]string{"num.partitions": "9"} }
+	})
 	if got := describe(g, 4, 4, ""); got.ErrorCode != 0 || len(got.Configs) != 0 {
 		t.Errorf("nothing is set for all brokers: %+v", got)
 	}

@@ -92,7 +92,12 @@ func ValidateDynamic(values map[string]string) error {
 		return fixed
 	}
 	for _, name := range names {
-		if _, err := settings.byName[key{Broker, name}].Parse(values[name]); err != nil {
+		r := settings.byName[key{Broker, name}]
+		v, err := r.Parse(values[name])
+		if err == nil {
+			err = r.supported(v)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -5,8 +5,10 @@ package config
 var brokerSettings = []Setting{
 	// Identity and place.
 	{Name: "node.id", Type: Int, Default: "1", Check: atLeast(0), Doc: "Number of this node in its cluster."},
+	{Name: "broker.id", Type: Int, Default: "-1", Doc: "The older name of node.id, which it must not contradict."},
 	{Name: "broker.rack", Type: String, Null: true, Doc: "Rack, zone or data centre of this node: replicas of a partition are spread over racks."},
 	{Name: "log.dirs", Type: List, Null: true, Check: notEmpty("log.dirs"), Doc: "Directories that hold the partitions' logs, comma-separated."},
+	{Name: "log.dir", Type: List, Null: true, Check: notEmpty("log.dir"), Doc: "As log.dirs, where that is not set."},
 	{Name: "metadata.log.dir", Type: String, Null: true,
 		Doc: "Directory of the cluster's metadata log. One that is not among log.dirs holds nothing else. Unset: the first of log.dirs."},
 
@@ -16,8 +18,11 @@ var brokerSettings = []Setting{
 	{Name: "advertised.listeners", Type: List, Null: true, Check: notEmpty("advertised.listeners"),
 		Doc: "Addresses that clients are told to connect to, as NAME://HOST:PORT. Unset: the address at which the client reached us."},
 	{Name: "socket.request.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1), Doc: "Largest request in bytes; a larger one closes its connection."},
-	{Name: "max.connections", Type: Int, Default: maxInt32Text, Check: atLeast(0), Doc: "Number of connections that may be open at once."},
-	{Name: "max.connections.per.ip", Type: Int, Default: maxInt32Text, Check: atLeast(0), Doc: "Number of connections that may be open at once from one address."},
+	{Name: "max.connections", Type: Int, Default: maxInt32Text, Dynamic: true, Check: connectionLimit, Doc: "Number of connections that may be open at once. A lower limit ends none that is open."},
+	{Name: "max.connections.per.ip", Type: Int, Default: maxInt32Text, Dynamic: true, Check: atLeast(0),
+		Doc: "Number of connections that may be open at once from one address. It may be 0 if max.connections.per.ip.overrides lets somebody in."},
+	{Name: "max.connections.per.ip.overrides", Type: String, Dynamic: true, Check: connectionOverrides,
+		Doc: "Numbers for single addresses, before max.connections.per.ip: 127.0.0.1:200,10.0.0.7:5. Names are not looked up."},
 	{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Doc: "Time in milliseconds after which a connection that sent nothing is closed; a negative value keeps it."},
 	{Name: "ottla.connection.max.requests", Type: Int, Default: "128", Check: between(1, 10000),
 		Doc: "Number of requests of one connection that may await their replies before no more are read from it."},
@@ -58,7 +63,6 @@ var brokerSettings = []Setting{
 	{Name: "log.cleaner.io.max.bytes.per.second", Type: Double, Default: "1.7976931348623157E308", Dynamic: true, Doc: "Most bytes a second that compaction reads and writes."},
 	{Name: "log.flush.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0),
 		Doc: "Within how many milliseconds after a sync the recovery points are written; 5,000 if it is more than that."},
-	{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0), Doc: "How often in milliseconds the log start offsets are written."},
 	{Name: "ottla.flush.linger.ms", Type: Long, Default: "5", Check: between(0, 1000),
 		Doc: "How long in milliseconds a record that nobody waits for (acks 0 or 1) may stay unsynced, and so unreadable, with ottla.durability=fsync."},
 
@@ -66,7 +70,7 @@ var brokerSettings = []Setting{
 	{Name: "fetch.max.bytes", Type: Int, Default: "57671680", Check: atLeast(1024), Doc: "Most bytes of records that one fetch gets."},
 	{Name: "max.incremental.fetch.session.cache.slots", Type: Int, Default: "1000", Check: atLeast(0), Doc: "Number of incremental fetch sessions kept (KIP-227)."},
 	{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: atLeast(1), Doc: "Most partitions in one reply to DescribeTopicPartitions."},
-	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
+	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Dynamic: true, Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
 
 	// The metadata log.
 	{Name: "metadata.log.max.record.bytes.between.snapshots", Type: Long, Default: "20971520", Check: atLeast(1), Doc: "Bytes of metadata records after which a snapshot is written."},
@@ -78,34 +82,27 @@ var brokerSettings = []Setting{
 	{Name: "ottla.audit.files", Type: Int, Default: "10", Check: between(1, 1000), Doc: "Number of audit files that are kept, the present one included."},
 
 	// What Kafka has and one binary with goroutines has no use for.
-	{Name: "process.roles", Type: List, Null: true, Inert: true, Doc: "Every node is broker and controller."},
-	{Name: "num.network.threads", Type: Int, Default: "3", Inert: true, Doc: "Connections have goroutines of their own."},
-	{Name: "num.io.threads", Type: Int, Default: "8", Inert: true, Doc: "Requests run on their connection's goroutine."},
-	{Name: "background.threads", Type: Int, Default: "10", Inert: true, Doc: "Background work needs no pool."},
+	{Name: "process.roles", Type: List, Null: true, Check: listOf("broker", "controller"), Inert: true, Doc: "Every node is broker and controller."},
+	{Name: "num.network.threads", Type: Int, Default: "3", Dynamic: true, Check: atLeast(1), Inert: true, Doc: "Connections have goroutines of their own."},
+	{Name: "num.io.threads", Type: Int, Default: "8", Dynamic: true, Check: atLeast(1), Inert: true, Doc: "Requests run on their connection's goroutine."},
+	{Name: "background.threads", Type: Int, Default: "10", Dynamic: true, Check: atLeast(1), Inert: true, Doc: "Background work needs no pool."},
 	{Name: "controller.listener.names", Type: List, Null: true, Inert: true, Doc: "The controller has no listener of its own."},
 	{Name: "controller.quorum.voters", Type: List, Null: true, Inert: true, Doc: "A single node is its own quorum."},
 	{Name: "controller.quorum.bootstrap.servers", Type: List, Inert: true, Doc: "A single node is its own quorum."},
 	{Name: "inter.broker.listener.name", Type: String, Null: true, Inert: true, Doc: "A single node speaks to no other."},
-	{Name: "listener.security.protocol.map", Type: String, Null: true, Inert: true, Doc: "Listeners are plaintext yet."},
-	{Name: "transaction.state.log.replication.factor", Type: Short, Default: "3", Inert: true, Doc: "There are no transactions yet."},
-	{Name: "transaction.state.log.min.isr", Type: Int, Default: "2", Inert: true, Doc: "There are no transactions yet."},
-	{Name: "share.coordinator.state.topic.replication.factor", Type: Short, Default: "3", Inert: true, Doc: "There are no share groups yet."},
-	{Name: "share.coordinator.state.topic.min.isr", Type: Short, Default: "2", Inert: true, Doc: "There are no share groups yet."},
-	{Name: "log.cleaner.threads", Type: Int, Default: "1", Inert: true, Doc: "One log is compacted at a time, within the budget of background work."},
-	{Name: "num.replica.fetchers", Type: Int, Default: "1", Inert: true, Doc: "A single node replicates from no other."},
+	{Name: "listener.security.protocol.map", Type: String, Null: true, Inert: true, Doc: "Listeners are plaintext yet; one that this maps to another protocol is refused."},
+	{Name: "transaction.state.log.replication.factor", Type: Short, Default: "3", Check: atLeast(1), Inert: true, Doc: "There are no transactions yet."},
+	{Name: "transaction.state.log.min.isr", Type: Int, Default: "2", Check: atLeast(1), Inert: true, Doc: "There are no transactions yet."},
+	{Name: "share.coordinator.state.topic.replication.factor", Type: Short, Default: "3", Check: atLeast(1), Inert: true, Doc: "There are no share groups yet."},
+	{Name: "share.coordinator.state.topic.min.isr", Type: Short, Default: "2", Check: atLeast(1), Inert: true, Doc: "There are no share groups yet."},
+	{Name: "log.cleaner.threads", Type: Int, Default: "1", Dynamic: true, Check: atLeast(0), Inert: true, Doc: "One log is compacted at a time, within the budget of background work."},
+	{Name: "num.replica.fetchers", Type: Int, Default: "1", Dynamic: true, Check: atLeast(1), Inert: true, Doc: "A single node replicates from no other."},
+	{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0), Inert: true, Doc: "A new log start is written before DeleteRecords is acknowledged."},
 	{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Inert: true, Doc: "A single node leads every partition."},
-	{Name: "queued.max.requests", Type: Int, Default: "500", Inert: true, Doc: "Each connection has a bound of its own, ottla.connection.max.requests."},
+	{Name: "queued.max.requests", Type: Int, Default: "500", Check: atLeast(1), Inert: true, Doc: "Each connection has a bound of its own, ottla.connection.max.requests."},
 	{Name: "socket.send.buffer.bytes", Type: Int, Default: "102400", Inert: true, Doc: "The system sizes socket buffers by itself."},
 	{Name: "socket.receive.buffer.bytes", Type: Int, Default: "102400", Inert: true, Doc: "The system sizes socket buffers by itself."},
-	{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "2", Inert: true, Doc: "Recovery needs no pool."},
+	{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "2", Dynamic: true, Check: atLeast(1), Inert: true, Doc: "Recovery needs no pool."},
 	{Name: "request.timeout.ms", Type: Int, Default: "30000", Inert: true, Doc: "A single node speaks to no other."},
-	{Name: "socket.listen.backlog.size", Type: Int, Default: "50", Inert: true, Doc: "The system decides the accept queue."},
-}
-
-// retentionTime holds Kafka's rule for the three broker forms of retention.ms: -1 or more than 0.
-func retentionTime(v Value) string {
-	if v.Int == 0 || v.Int < -1 {
-		return "log.retention.ms must be unlimited (-1) or, equal or greater than 1"
-	}
-	return ""
+	{Name: "socket.listen.backlog.size", Type: Int, Default: "50", Check: atLeast(1), Inert: true, Doc: "The system decides the accept queue."},
 }

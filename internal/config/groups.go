@@ -58,19 +58,6 @@ var groupSettings = []Setting{
 		Doc: "Time in milliseconds without a heartbeat after which a member is removed from the group."},
 }
 
-// anyCase is oneOf without regard to case.
-func anyCase(names ...string) Check {
-	why := "String must be one of (case insensitive): " + strings.ToUpper(strings.Join(names, ", "))
-	return func(v Value) string {
-		for _, name := range names {
-			if strings.EqualFold(v.Text, name) {
-				return ""
-			}
-		}
-		return why
-	}
-}
-
 // GroupBrokerConfig is what group coordinators obey. Times are milliseconds, sizes bytes.
 type GroupBrokerConfig struct {
 	OffsetsPartitions        int32

@@ -102,6 +102,20 @@ type Cleaner struct {
 	MaxBytesPerSecond float64 // math.MaxFloat64: no limit
 }
 
+// ConnectionLimits bound the connections that may be open at once.
+type ConnectionLimits struct {
+	Max, MaxPerIP int
+	// PerIP are the limits of single addresses, in netip's form: before MaxPerIP.
+	PerIP map[string]int
+}
+
+// ConnectionLimits resolves them.
+func (l *Layers) ConnectionLimits() ConnectionLimits {
+	c := ConnectionLimits{Max: int(l.value(Broker, "max.connections").Int), MaxPerIP: int(l.value(Broker, "max.connections.per.ip").Int)}
+	c.PerIP, _ = parseOverrides(l.value(Broker, "max.connections.per.ip.overrides").Text)
+	return c
+}
+
 // BrokerConfig is what a broker obeys. Times are milliseconds, sizes bytes.
 type BrokerConfig struct {
 	NodeID              int32
@@ -112,8 +126,7 @@ type BrokerConfig struct {
 	AdvertisedListeners []string // nil: the address at which the client reached us
 
 	RequestMaxBytes         int32
-	MaxConnections          int
-	MaxConnectionsPerIP     int
+	Connections             ConnectionLimits
 	ConnectionMaxIdleMs     int64 // negative: never
 	ConnectionMaxRequests   int
 	ConnectionReplyBytes    int
@@ -146,16 +159,23 @@ type BrokerConfig struct {
 	DefaultTopicSegmentBytes int
 }
 
+// logDirs are log.dirs, or else log.dir; nil if neither is set.
+func (l *Layers) logDirs() []string {
+	if dirs := l.value(Broker, "log.dirs"); !dirs.Null {
+		return dirs.List
+	}
+	return l.value(Broker, "log.dir").List
+}
+
 // BrokerConfig resolves every broker setting that has a meaning here.
 func (l *Layers) BrokerConfig() BrokerConfig {
 	number := func(name string) int64 { return l.value(Broker, name).Int }
 	topic := (&Layers{DynamicBroker: l.DynamicBroker, DynamicDefaultBroker: l.DynamicDefaultBroker, Static: l.Static}).TopicConfig()
 	return BrokerConfig{
-		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.value(Broker, "log.dirs").List,
+		NodeID: int32(number("node.id")), Rack: l.value(Broker, "broker.rack").Text, LogDirs: l.logDirs(),
 		MetadataLogDir: l.value(Broker, "metadata.log.dir").Text,
 		Listeners:      l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
-		RequestMaxBytes: int32(number("socket.request.max.bytes")), MaxConnections: int(number("max.connections")),
-		MaxConnectionsPerIP: int(number("max.connections.per.ip")), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
+		RequestMaxBytes: int32(number("socket.request.max.bytes")), Connections: l.ConnectionLimits(), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
 		ConnectionMaxRequests: int(number("ottla.connection.max.requests")), ConnectionReplyBytes: int(number("ottla.connection.reply.bytes")),
 		ServerMemoryBytes: number("ottla.server.memory.bytes"), UnauthenticatedMaxBytes: int32(number("ottla.unauthenticated.max.bytes")),
 		UnauthenticatedMaxMs: number("ottla.unauthenticated.max.ms"), DrainTimeoutMs: number("ottla.drain.timeout.ms"),

@@ -19,10 +19,11 @@ const (
 	Long     Type = 5 // 64 bits
 	Double   Type = 6
 	List     Type = 7 // comma-separated
+	Class    Type = 8 // of Java: none can be loaded
 	Password Type = 9
 )
 
-var typeNames = [...]string{Boolean: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST", Password: "PASSWORD"}
+var typeNames = [...]string{Boolean: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST", Class: "CLASS", Password: "PASSWORD"}
 
 // String is Kafka's name of the type, as it appears in error sentences.
 func (t Type) String() string { return typeNames[t] }
@@ -52,15 +53,23 @@ type Setting struct {
 	// Internal settings are accepted, and described only where they are set, as Kafka does.
 	Internal bool
 	// Inert settings mean something to Kafka, nothing here; they are accepted so that a server.properties can be
-	// reused. They are not described; whoever starts a broker should say that they do nothing.
+	// reused. They are described only where they are set; whoever starts a broker should say that they do nothing.
 	Inert bool
+	// Unsupported, if set, is why any value but the default is refused, as the middle of a sentence: whoever gives one relies on
+	// what is not there. "" for all others.
+	Unsupported string
 	// Synonyms, of a topic or group setting, are the broker settings that it falls back to, in order of precedence; the
 	// factor of each converts to the topic setting's unit. Of a broker setting, they are the broker settings of the
 	// same meaning in another unit.
 	Synonyms []Synonym
 	Check    Check
-	Doc      string
+	// Risk tells what a change of the value can lose; nil for settings that lose nothing.
+	Risk Risk
+	Doc  string
 }
+
+// Limits says in words which values Check lets through, "" if all of the type.
+func (s *Setting) Limits() string { return s.Check.limits }
 
 // Synonym names another setting of the same meaning. Factor × its value is the value of the setting that names it.
 type Synonym struct {
@@ -74,12 +83,15 @@ type Value struct {
 	Bool   bool
 	Int    int64 // Int, Short, Long
 	Double float64
-	Text   string // String, Password
+	Text   string // String, Class, Password
 	List   []string
 }
 
-// Check refuses values that parse, yet are out of bounds. It returns why, in Kafka's words, or "".
-type Check func(v Value) string
+// Check refuses values that parse, yet are out of bounds. The zero Check refuses none.
+type Check struct {
+	refuse func(v Value) string // why not, in Kafka's words, or ""
+	limits string               // the values that it lets through, in words
+}
 
 // InvalidValue is a value that a setting cannot have.
 type InvalidValue struct {
@@ -137,8 +149,8 @@ func (s *Setting) Parse(text string) (Value, error) {
 	default:
 		v.Text = text
 	}
-	if s.Check != nil {
-		if why := s.Check(v); why != "" {
+	if s.Check.refuse != nil {
+		if why := s.Check.refuse(v); why != "" {
 			if s.Type == List {
 				return s.refuseList(v.List, why)
 			}
@@ -192,106 +204,4 @@ func (s *Setting) defaultValue() Value {
 		panic("config: default of " + s.Name + ": " + err.Error())
 	}
 	return v
-}
-
-func atLeast(low int64) Check {
-	why := fmt.Sprintf("Value must be at least %d", low)
-	return func(v Value) string {
-		if v.Int < low {
-			return why
-		}
-		return ""
-	}
-}
-
-func between(low, high int64) Check {
-	tooLow, tooHigh := fmt.Sprintf("Value must be at least %d", low), fmt.Sprintf("Value must be no more than %d", high)
-	return func(v Value) string {
-		switch {
-		case v.Int < low:
-			return tooLow
-		case v.Int > high:
-			return tooHigh
-		}
-		return ""
-	}
-}
-
-func ratio(v Value) string {
-	switch {
-	case v.Double < 0:
-		return "Value must be at least 0"
-	case v.Double > 1:
-		return "Value must be no more than 1"
-	}
-	return ""
-}
-
-func gzipLevel(v Value) string {
-	if v.Int != -1 && (v.Int < 1 || v.Int > 9) {
-		return "Value must be between 1 and 9 or equal to -1"
-	}
-	return ""
-}
-
-func oneOf(names ...string) Check {
-	why := "String must be one of: " + strings.Join(names, ", ")
-	known := func(text string) bool {
-		for _, name := range names {
-			if text == name {
-				return true
-			}
-		}
-		return false
-	}
-	return func(v Value) string {
-		if v.List == nil && !known(v.Text) {
-			return why
-		}
-		return ""
-	}
-}
-
-func listOf(names ...string) Check {
-	one := oneOf(names...)
-	return func(v Value) string {
-		for _, item := range v.List {
-			if why := one(Value{Text: item}); why != "" {
-				return item + "\x00" + why
-			}
-		}
-		return ""
-	}
-}
-
-// notEmpty refuses a list without items.
-func notEmpty(name string) Check {
-	why := name + " must name at least one"
-	return func(v Value) string {
-		if len(v.List) == 0 {
-			return why
-		}
-		return ""
-	}
-}
-
-// throttled checks a list of throttled replicas: empty, the single item *, or partition:broker pairs (KIP-73).
-func throttled(name string) Check {
-	why := name + " must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-	number := func(text string) bool {
-		_, err := strconv.ParseUint(text, 10, 31)
-		return err == nil
-	}
-	return func(v Value) string {
-		if len(v.List) == 1 && v.List[0] == "*" {
-			return ""
-		}
-		for _, item := range v.List {
-			partition, broker, ok := strings.Cut(item, ":")
-			if !ok || !number(partition) || !number(broker) {
-				return why
-			}
-		}
-		return ""
-	}
 }

@@ -23,6 +23,7 @@ var settings = newTable()
 
 func newTable() *table {
 	t := &table{byName: map[key]*row{}}
+	riskOfDefault := map[string]Risk{}
 	add := func(s Setting) {
 		if _, ok := t.byName[key{s.Scope, s.Name}]; ok {
 			panic("config: two rows for " + s.Name)
@@ -32,7 +33,12 @@ func newTable() *table {
 		t.byName[key{s.Scope, s.Name}] = r
 	}
 	for _, s := range topicSettings {
-		s.Scope, s.Dynamic = Topic, true
+		s.Scope, s.Dynamic, s.Risk = Topic, true, risks[s.Name]
+		for _, synonym := range s.Synonyms {
+			if synonym.Factor == 1 {
+				riskOfDefault[synonym.Name] = s.Risk
+			}
+		}
 		add(s)
 	}
 	for _, s := range groupSettings {
@@ -40,7 +46,7 @@ func newTable() *table {
 		add(s)
 	}
 	for _, s := range append(brokerSettings[:len(brokerSettings):len(brokerSettings)], groupBrokerSettings...) {
-		s.Scope = Broker
+		s.Scope, s.Risk = Broker, riskOfDefault[s.Name]
 		add(s)
 	}
 	for _, s := range topicSettings {
@@ -52,6 +58,15 @@ func newTable() *table {
 			derived.Name, derived.Scope, derived.Dynamic, derived.Synonyms = synonym.Name, Broker, true, nil
 			derived.Doc = "Default of topics' " + s.Name + ": " + s.Doc
 			add(derived)
+		}
+	}
+	for _, group := range meaninglessSettings {
+		for _, s := range group.settings {
+			if t.byName[key{Broker, s.Name}] != nil {
+				continue
+			}
+			s.Scope, s.Inert, s.Unsupported, s.Doc = Broker, true, group.unsupported, group.doc
+			add(s)
 		}
 	}
 	return t

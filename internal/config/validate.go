@@ -24,6 +24,9 @@ func (e *UnknownName) Error() string {
 	switch e.Scope {
 	case Broker:
 		text = "Unknown broker setting " + e.Name
+		if why := unsupportedName(e.Name); why != "" {
+			return text + ": " + why
+		}
 	case Group:
 		text = "Unknown group config name: " + e.Name
 	}
@@ -31,6 +34,37 @@ func (e *UnknownName) Error() string {
 		text += " (did you mean " + e.Nearest + "?)"
 	}
 	return text
+}
+
+// unsupportedName says what is not there that a name outside of Kafka's table belongs to.
+func unsupportedName(name string) string {
+	switch {
+	case strings.HasPrefix(name, "listener.name."):
+		return "there is one listener, and no settings of single ones"
+	case name == "super.users", name == "allow.everyone.if.no.acl.found":
+		return "there is no authorization yet, and without it everybody could do everything"
+	case strings.HasPrefix(name, "zookeeper."):
+		return "there is no ZooKeeper; a cluster that has one must be migrated to KRaft with Kafka's own tools first"
+	}
+	return ""
+}
+
+// NotSupported is a value that relies on what is not there.
+type NotSupported struct {
+	Name, Why string
+}
+
+// Error does not quote the value, which may be a password.
+func (e *NotSupported) Error() string {
+	return "setting " + e.Name + ": " + e.Why + "; take it out to go without"
+}
+
+// supported refuses a valid value of a setting that only its default is supported of.
+func (r *row) supported(v Value) error {
+	if r.Unsupported == "" || r.Format(v) == r.Format(r.value) {
+		return nil
+	}
+	return &NotSupported{Name: r.Name, Why: r.Unsupported}
 }
 
 // conflict is a set of values each of which is fine and which together are not.
@@ -84,19 +118,35 @@ func ValidateBroker(static map[string]string) (inert []Setting, err error) {
 		if !ok {
 			return nil, &UnknownName{Scope: Broker, Name: name, Nearest: Nearest(Broker, name)}
 		}
-		if _, err := r.Parse(static[name]); err != nil {
+		v, err := r.Parse(static[name])
+		if err == nil {
+			err = r.supported(v)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if r.Inert {
 			inert = append(inert, r.Setting)
 		}
 	}
-	b := (&Layers{Static: static}).GroupBrokerConfig()
-	if b.MaxSessionMs < b.MinSessionMs {
-		return nil, conflict("group.max.session.timeout.ms must be greater than or equal to group.min.session.timeout.ms")
+	layers := &Layers{Static: static}
+	if id := layers.value(Broker, "broker.id").Int; id >= 0 && id != layers.value(Broker, "node.id").Int {
+		return nil, conflict("You must set `node.id` to the same value as `broker.id`.")
 	}
-	if err := checkConsumerTimes("group.", b.Consumer, b.ConsumerMin, b.ConsumerMax); err != nil {
+	if err := layers.ValidateTogether(); err != nil {
 		return nil, err
 	}
 	return inert, nil
+}
+
+// ValidateTogether checks the broker's settings against each other, in Kafka's words.
+func (l *Layers) ValidateTogether() error {
+	if l.value(Broker, "max.connections.per.ip").Int == 0 && l.value(Broker, "max.connections.per.ip.overrides").Text == "" {
+		return conflict("max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.")
+	}
+	b := l.GroupBrokerConfig()
+	if b.MaxSessionMs < b.MinSessionMs {
+		return conflict("group.max.session.timeout.ms must be greater than or equal to group.min.session.timeout.ms")
+	}
+	return checkConsumerTimes("group.", b.Consumer, b.ConsumerMin, b.ConsumerMax)
 }

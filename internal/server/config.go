@@ -56,8 +56,23 @@ type Limits struct {
 	// RetainBytes bounds the unused buffers kept for reuse [32 MiB].
 	RetainBytes int64
 
-	// Connections is Kafka's max.connections [no bound], ConnectionsPerIP its max.connections.per.ip [no bound].
-	Connections, ConnectionsPerIP int
+	// Connections bounds those that are open at once [no bound]. SetConnectionLimits changes it.
+	Connections ConnectionLimits
+}
+
+// ConnectionLimits bounds the connections that are open at once. The zero value means no bound; else 0 lets nobody in.
+type ConnectionLimits struct {
+	Max      int            // Kafka's max.connections
+	MaxPerIP int            // Kafka's max.connections.per.ip
+	PerIP    map[string]int // Kafka's max.connections.per.ip.overrides: addresses in netip's form. Never changed
+}
+
+// of is the bound for one address.
+func (l *ConnectionLimits) of(host string) int {
+	if limit, ok := l.PerIP[host]; ok {
+		return limit
+	}
+	return l.MaxPerIP
 }
 
 const (
@@ -78,8 +93,9 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.ReplyBytesPerConnection, 1<<20)
 	setInt(&l.MemoryBytes, 256<<20)
 	setInt(&l.RetainBytes, 32<<20)
-	setInt(&l.Connections, unbounded)
-	setInt(&l.ConnectionsPerIP, unbounded)
+	if l.Connections.Max == 0 && l.Connections.MaxPerIP == 0 && l.Connections.PerIP == nil {
+		l.Connections = ConnectionLimits{Max: unbounded, MaxPerIP: unbounded}
+	}
 	return l
 }
 

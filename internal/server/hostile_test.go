@@ -285,8 +285,8 @@ func TestConnectionLimits(t *testing.T) {
 		limits Limits
 		reason Reason
 	}{
-		{Limits{Connections: 2}, TooManyConnections},
-		{Limits{ConnectionsPerIP: 2}, TooManyFromIP},
+		{Limits{Connections: ConnectionLimits{Max: 2, MaxPerIP: 9}}, TooManyConnections},
+		{Limits{Connections: ConnectionLimits{Max: 9, MaxPerIP: 2}}, TooManyFromIP},
 	} {
 		t.Run(test.reason.String(), func(t *testing.T) {
 			r := newRig(t, test.limits)

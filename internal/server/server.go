@@ -42,6 +42,7 @@ type Server struct {
 	listeners   []listener
 	connections map[*connection]struct{}
 	perIP       map[string]int
+	admitting   ConnectionLimits
 	nextID      uint64
 	serving     bool
 	reports     reportWindow
@@ -82,6 +83,7 @@ func New(config Config) *Server {
 		changed:     config.Env.NewSignal(),
 		retry:       config.Env.NewSignal(),
 	}
+	s.admitting = s.limits.Connections
 	s.writers.server = s
 	s.buffers.limit, s.buffers.retain = s.limits.MemoryBytes, s.limits.RetainBytes
 	return s
@@ -220,6 +222,13 @@ func (s *Server) accept(l listener) {
 	})
 }
 
+// SetConnectionLimits changes how many connections are taken from now on. It ends none that is open.
+func (s *Server) SetConnectionLimits(limits ConnectionLimits) {
+	s.mu.Lock()
+	s.admitting = limits
+	s.mu.Unlock()
+}
+
 // admit starts the connection or refuses it.
 func (s *Server) admit(listener string, stream transport.Conn) {
 	host, _ := splitAddress(stream.RemoteAddr().String())
@@ -228,10 +237,10 @@ func (s *Server) admit(listener string, stream transport.Conn) {
 	id := s.nextID
 	refused, limit := PeerClosed, 0
 	switch {
-	case len(s.connections) >= s.limits.Connections:
-		refused, limit = TooManyConnections, s.limits.Connections
-	case s.perIP[host] >= s.limits.ConnectionsPerIP:
-		refused, limit = TooManyFromIP, s.limits.ConnectionsPerIP
+	case len(s.connections) >= s.admitting.Max:
+		refused, limit = TooManyConnections, s.admitting.Max
+	case s.perIP[host] >= s.admitting.of(host):
+		refused, limit = TooManyFromIP, s.admitting.of(host)
 	}
 	if refused != PeerClosed {
 		s.mu.Unlock()

@@ -417,7 +417,9 @@ func (e *expiry) step(s *slice) time.Duration {
 func (l *Log) expireProducers(nowMs int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.producers.expirationMs = l.store.producerExpirationMs.Load()
 	if l.producers.state != nil {
+		l.producers.state.SetExpiration(l.producers.expirationMs)
 		l.producers.state.Expire(nowMs)
 	}
 }

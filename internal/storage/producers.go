@@ -21,6 +21,9 @@ type producers struct {
 	fillBelow ids.Offset
 }
 
+// SetProducerExpiration changes producer.id.expiration.ms. It counts from the next look at idle producers.
+func (s *Store) SetProducerExpiration(ms int64) { s.producerExpirationMs.Store(ms) }
+
 func (p *producers) ensure() *producerstate.State {
 	if p.state == nil {
 		p.state = producerstate.New(p.expirationMs)

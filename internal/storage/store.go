@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/run"
@@ -12,13 +13,15 @@ import (
 
 // Store is all logs of one broker.
 type Store struct {
-	cfg       Config
-	clusterID string
-	dirs      []*directory
-	files     openFiles
-	work      background
-	cleaner   cleaner
-	met       metDamage
+	cfg Config
+	// producerExpirationMs is producer.id.expiration.ms.
+	producerExpirationMs atomic.Int64
+	clusterID            string
+	dirs                 []*directory
+	files                openFiles
+	work                 background
+	cleaner              cleaner
+	met                  metDamage
 
 	mu     sync.Mutex // guards the rest; held for memory only
 	logs   map[ids.TopicPartition]*Log
@@ -61,6 +64,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg: cfg.withDefaults(), clusterID: cfg.ClusterID,
 		logs: make(map[ids.TopicPartition]*Log), found: make(map[ids.TopicPartition]*foundLog),
 	}
+	s.producerExpirationMs.Store(s.cfg.ProducerExpirationMs)
 	s.files.fs, s.files.limit = cfg.FS, s.cfg.MaxOpenFiles
 	s.work.init(s)
 	s.cleaner.init(s)
@@ -293,7 +297,7 @@ func (s *Store) healTopicID(f *foundLog, tp ids.TopicPartition, id ids.TopicID) 
 
 func (s *Store) newLog(d *directory, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) *Log {
 	l := &Log{store: s, dir: d, tp: tp, id: id, path: d.path + "/" + tp.String(), cfg: cfg.withDefaults(), lastSnapshot: -1, olderSnapshot: -1}
-	l.producers.expirationMs = s.cfg.ProducerExpirationMs
+	l.producers.expirationMs = s.producerExpirationMs.Load()
 	l.highWatermark.Store(-1)
 	l.firstUnstable.Store(noUnstable)
 	if cfg.SegmentJitterMs > 0 {

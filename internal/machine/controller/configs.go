@@ -215,6 +215,15 @@ func (c *Controller) alterBroker(r *wire.IncrementalAlterConfigsRequestAlterConf
 		}
 		return nil, refuse(wire.ErrorInvalidRequest, "%s", err)
 	}
+	layers := c.settings(nil)
+	if name == "" {
+		layers.DynamicDefaultBroker = values
+	} else {
+		layers.DynamicBroker = values
+	}
+	if err := layers.ValidateTogether(); err != nil {
+		return nil, refuse(wire.ErrorInvalidRequest, "%s", err)
+	}
 	return changes(metadata.ResourceBroker, name, current, values), nil
 }
 

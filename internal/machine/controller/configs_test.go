@@ -97,7 +97,15 @@ func TestAlterConfigsRefusals(t *testing.T) {
 		{both, resource(onBroker, "1", "node.id=3"), 42, "Cannot update these configs dynamically: [node.id]"},
 		{both, resource(onBroker, "", "num.partitions=3"), 42, "Cannot update these configs dynamically: [num.partitions]"},
 		{both, resource(onBroker, "1", "log.retention.ms=x", "num.partitions=3"), 42, "Cannot update these configs dynamically: [num.partitions]"},
-		{both, resource(onBroker, "1", "max.connections=3"), 42, "Cannot update these configs dynamically: [max.connections]"}, // ours: read at start
+		{both, resource(onBroker, "1", "connections.max.idle.ms=3"), 42, "Cannot update these configs dynamically: [connections.max.idle.ms]"},
+		{both, resource(onBroker, "", "num.io.threads=0"), 42, "Invalid value 0 for configuration num.io.threads: Value must be at least 1"},
+		{both, resource(onBroker, "", "follower.replication.throttled.rate=-1"), 42, "Invalid value -1 for configuration follower.replication.throttled.rate: Value must be at least 0"},
+		{both, resource(onBroker, "", "group.consumer.assignment.interval.ms=20000"), 42, "group.consumer.assignment.interval.ms must be less than or equal to group.consumer.max.assignment.interval.ms"},
+		{both, resource(onBroker, "1", "max.connections.per.ip=0"), 42, "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set."},
+		// Ours, where Kafka says less, or lets everybody be locked out.
+		{both, resource(onBroker, "1", "max.connections=0"), 42, "Invalid value 0 for configuration max.connections: 0 would let nobody connect; leave it out for no limit"},
+		{both, resource(onBroker, "1", "max.connections.per.ip.overrides=127.0.0.1:x"), 42, `Invalid value 127.0.0.1:x for configuration max.connections.per.ip.overrides: "x" is not a number from 0 to 2147483647`},
+		{both, resource(onBroker, "", "ssl.keystore.location=/x"), 42, "setting ssl.keystore.location: there is no TLS yet, and without it what was to be protected would be open; take it out to go without"},
 		{incremental, resource(onBroker, "1", "log.dirs+=/x"), 42, "Cannot update these configs dynamically: [log.dirs]"},
 		{incremental, resource(onBroker, "1", "num.partitions+=1"), 40, "Config value append is not allowed for config key: num.partitions"},
 		{incremental, resource(onBroker, "1", "log.retention.ms-=1"), 40, "Config value subtract is not allowed for config key: log.retention.ms"},

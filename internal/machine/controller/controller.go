@@ -24,8 +24,8 @@ import (
 type Config struct {
 	ClusterID string
 	NodeID    ids.BrokerID
-	// Static are the node's settings from file, environment and flags; topics inherit from them.
-	Static map[string]string
+	// Static gives the node's settings from file, environment and flags; topics inherit from them. What it gives is never changed.
+	Static func() map[string]string
 	// Random fills p with random bytes, for topic ids and placement.
 	Random func(p []byte)
 }
@@ -83,7 +83,7 @@ func (c *Controller) Restore(r io.Reader, id machine.SnapshotID) error {
 
 // settings are the layers that a topic's settings come from on this node.
 func (c *Controller) settings(topic map[string]string) *config.Layers {
-	return Layers(c.image, c.cfg.NodeID, c.cfg.Static, topic)
+	return Layers(c.image, c.cfg.NodeID, c.cfg.Static(), topic)
 }
 
 // Layers are the layers that the settings of a node, and of a topic with these overrides (nil for none) on it, come from.

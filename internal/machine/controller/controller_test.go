@@ -26,7 +26,7 @@ type bench struct {
 
 func newBench(t testing.TB, static map[string]string, brokers ...int32) *bench {
 	dice := rand.New(rand.NewPCG(1, 2))
-	b := &bench{t: t, cfg: Config{ClusterID: "cluster", NodeID: 1, Static: static, Random: func(p []byte) {
+	b := &bench{t: t, cfg: Config{ClusterID: "cluster", NodeID: 1, Static: func() map[string]string { return static }, Random: func(p []byte) {
 		for i := range p {
 			p[i] = byte(dice.Uint32())
 		}

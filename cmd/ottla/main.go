@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 		newConsume(),
 		newGroupCommand(),
 		newLog(),
-		newBench(),
+		newBench(), newDoctor(),
 		newProfile(),
 		newCompletion(),
 		newVersion(),

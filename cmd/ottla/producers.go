@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// shownProducer is what a partition's leader remembers of one idempotent or transactional producer.
+type shownProducer struct {
+	Topic         string `json:"topic"`
+	Partition     int32  `json:"partition"`
+	ProducerID    int64  `json:"producerId"`
+	ProducerEpoch int16  `json:"producerEpoch"`
+	LastSequence  int32  `json:"lastSequence"`
+	LastTimestamp int64  `json:"lastTimestampMs"`
+	TxnStart      int64  `json:"transactionStartOffset"` // -1: no open transaction
+	Leader        int32  `json:"leader"`
+}
+
+func newProducers() *cobra.Command {
+	var flags clientFlags
+	var open bool
+	cmd := &cobra.Command{
+		Use:   "producers TOPIC...",
+		Short: "Show the idempotent producers that wrote to topics, and their open transactions",
+		Long: "Show the idempotent and transactional producers that the leaders of topics remember: by producer id, with the sequence number and\n" +
+			"the time of their last batch. A transaction that stays open holds back consumers that read committed records only.",
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  ottla producers flights\n  ottla producers flights orders --open -o json",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
+				producers, err := flags.listProducers(ctx, admin, names, open)
+				if err != nil {
+					return err
+				}
+				return flags.output.show(cmd, producers, func(out io.Writer) error {
+					rows := [][]string{{"TOPIC", "PARTITION", "PRODUCER", "EPOCH", "LAST SEQUENCE", "LAST TIME", "OPEN SINCE OFFSET"}}
+					for _, p := range producers {
+						rows = append(rows, []string{p.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.ProducerID), fmt.Sprint(p.ProducerEpoch), orNone(int64(p.LastSequence)),
+							dashTime(p.LastTimestamp), orNone(p.TxnStart)})
+					}
+					return printTable(out, rows)
+				})
+			})
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().BoolVar(&open, "open", false, "only those with an open transaction")
+	return cmd
+}
+
+func (f *clientFlags) listProducers(ctx context.Context, admin *kadm.Client, names []string, open bool) ([]shownProducer, error) {
+	topics, err := admin.ListTopicsWithInternal(ctx, names...)
+	if err != nil {
+		return nil, f.explain("look up the topics", err)
+	}
+	var asked kadm.TopicsSet
+	for _, topic := range topics.Sorted() {
+		if topic.Err != nil {
+			return nil, topicError("show the producers of", topic.Topic, topic.Err, "")
+		}
+		asked.Add(topic.Topic, topic.Partitions.Numbers()...)
+	}
+	answers, err := admin.DescribeProducers(ctx, asked)
+	if err != nil {
+		return nil, f.explain("describe producers", err)
+	}
+	shown := []shownProducer{}
+	for _, partition := range answers.SortedPartitions() {
+		if partition.Err != nil {
+			return nil, topicError(fmt.Sprintf("show the producers of partition %d of", partition.Partition), partition.Topic, partition.Err, partition.ErrMessage)
+		}
+		for _, p := range partition.ActiveProducers.Sorted() {
+			shown = append(shown, shownProducer{p.Topic, p.Partition, p.ProducerID, p.ProducerEpoch, p.LastSequence, p.LastTimestamp, p.CurrentTxnStartOffset, p.Leader})
+		}
+	}
+	if open {
+		shown = slices.DeleteFunc(shown, func(p shownProducer) bool { return p.TxnStart < 0 })
+	}
+	return shown, nil
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/server"
 	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/telemetry"
 	"github.com/ottla-io/ottla/internal/transport"
 	"github.com/ottla-io/ottla/internal/vfs"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -152,7 +153,8 @@ func (b *Broker) openStorage() error {
 	partitions := replication.New(replication.Config{
 		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.doors.env, b.logger),
 	})
-	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), partitions: partitions, store: store, logger: b.logger}
+	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), partitions: partitions, store: store, logger: b.logger,
+		telemetry: telemetry.New(telemetry.Config{MaxBytes: s.TelemetryMaxBytes, Random: b.doors.env.Random})}
 	b.cluster.static.Store(&b.settings.static)
 	return nil
 }
@@ -219,7 +221,7 @@ func (b *Broker) openServer() error {
 	b.cluster.groups = newCoordinators(b.doors.env, b.logger, b.cluster, b.controller)
 	b.table = api.NewTable(api.Deps{
 		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions,
-		Deletions: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups,
+		Deletions: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups, Telemetry: b.cluster.telemetry,
 		Cluster: b.cluster, Settings: b.apiSettings(), Audit: b.audit.tell,
 	})
 	b.server = server.New(server.Config{
@@ -301,7 +303,7 @@ func (b *Broker) apiSettings() api.Settings {
 	settings := api.Settings{
 		NodeID: ids.BrokerID(b.config.NodeID), ClusterID: b.store.ClusterID(), Static: b.cluster.staticSettings,
 		RequestMaxBytes: s.RequestMaxBytes, FetchMaxBytes: s.FetchMaxBytes, FetchSessionSlots: s.FetchSessionSlots,
-		DescribePartitionsLimit: s.DescribePartitionsLimit, AutoCreateTopics: s.AutoCreateTopics, DeleteTopics: s.DeleteTopics,
+		TelemetryMaxBytes: s.TelemetryMaxBytes, DescribePartitionsLimit: s.DescribePartitionsLimit, AutoCreateTopics: s.AutoCreateTopics, DeleteTopics: s.DeleteTopics,
 	}
 	if b.settings.adHost != "" {
 		settings.Advertised = map[string]api.Address{listenerName: {Host: b.settings.adHost, Port: b.settings.adPort}}

@@ -13,6 +13,7 @@ import (
 	"github.com/ottla-io/ottla/internal/partition"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/storage"
+	"github.com/ottla-io/ottla/internal/telemetry"
 )
 
 // cluster follows the committed metadata: it hands each change to the data plane, and then shows the new image to
@@ -26,6 +27,7 @@ type cluster struct {
 	store       *storage.Store
 	logger      *slog.Logger
 	groups      *coordinators
+	telemetry   *telemetry.Manager
 	image       atomic.Pointer[metadata.Image]
 	places      places
 	offline     []string // directories that the log has named; of the goroutine that follows
@@ -157,6 +159,8 @@ func (c *cluster) configure(image *metadata.Image, delta *metadata.Delta) {
 			c.partitions.Configure(resource.Name, c.topicSettings(image, resource.Name))
 		case metadata.ResourceBroker:
 			every = true
+		case metadata.ResourceClientMetrics:
+			c.subscribe(image, resource.Name)
 		}
 	}
 	if every {

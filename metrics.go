@@ -49,6 +49,7 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 	b.compactionMetrics(gauge, total)
 	b.groupMetrics(gauge, total)
 	b.serverMetrics(gauge, total, emit)
+	b.clientMetrics(gauge, total, emit)
 }
 
 func (b *Broker) compactionMetrics(gauge, total func(name, help string, value float64, labels ...admin.Label)) {

@@ -57,6 +57,11 @@ if ! done_for java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.
   javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/{clients,groups}/java/*.java
   mark java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.xml")"
 fi
+if ! done_for receiver "$(cat "$here"/kafka/java/*.java "$here/kafka/pom.xml")"; then
+  rm -rf "$cache/receiver"; mkdir -p "$cache/receiver"
+  javac -nowarn -d "$cache/receiver" -cp "$cache/kafka/*" "$here"/kafka/java/*.java
+  mark receiver "$(cat "$here"/kafka/java/*.java "$here/kafka/pom.xml")"
+fi
 
 # Node: its clients for the tests of groups. Their modules must lie beside the program that imports them.
 if ! done_for node "$(cat "$here"/groups/node/*)" "$(node --version)"; then

@@ -42,6 +42,8 @@ func addAdminRequests(requests map[int16]wire.Message) {
 	requests[wire.DescribeQuorumKey] = &wire.DescribeQuorumRequest{Topics: []wire.DescribeQuorumRequestTopicData{{TopicName: "a", Partitions: make([]wire.DescribeQuorumRequestPartitionData, 1)}}}
 	requests[wire.DescribeProducersKey] = &wire.DescribeProducersRequest{Topics: []wire.DescribeProducersRequestTopicRequest{{Name: "a", PartitionIndexes: []int32{0}}}}
 	requests[wire.UpdateFeaturesKey] = &wire.UpdateFeaturesRequest{FeatureUpdates: []wire.UpdateFeaturesRequestFeatureUpdateKey{{Feature: "a"}}}
+	requests[wire.GetTelemetrySubscriptionsKey] = &wire.GetTelemetrySubscriptionsRequest{ClientInstanceId: wire.UUID{1}}
+	requests[wire.PushTelemetryKey] = &wire.PushTelemetryRequest{ClientInstanceId: wire.UUID{1}, Metrics: []byte("x")}
 	requests[wire.ListConfigResourcesKey] = &wire.ListConfigResourcesRequest{}
 }
 

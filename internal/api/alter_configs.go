@@ -9,7 +9,7 @@ import (
 //
 // Where we differ from Kafka 4.3.1, on purpose: settings of a broker that are unknown are INVALID_CONFIG (Kafka takes any
 // name), and a resource named twice is INVALID_REQUEST (Kafka never answers).
-// Settings of share and streams groups and of client metrics cannot be set yet: they are refused as unknown.
+// Settings of share and streams groups cannot be set yet: they are refused as unknown.
 
 func (t *Table) alterConfigs(r *Request) Outcome {
 	var (

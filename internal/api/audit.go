@@ -68,7 +68,8 @@ func Mutates(key int16) (yes, known bool) {
 	case wire.ProduceKey, wire.FetchKey, wire.ListOffsetsKey, wire.OffsetFetchKey, wire.FindCoordinatorKey, wire.JoinGroupKey, wire.HeartbeatKey, wire.SyncGroupKey,
 		wire.DescribeGroupsKey, wire.ListGroupsKey, wire.ApiVersionsKey, wire.InitProducerIdKey, wire.OffsetForLeaderEpochKey, wire.DescribeAclsKey,
 		wire.DescribeConfigsKey, wire.DescribeLogDirsKey, wire.ListPartitionReassignmentsKey, wire.DescribeQuorumKey, wire.DescribeClusterKey,
-		wire.DescribeProducersKey, wire.ConsumerGroupHeartbeatKey, wire.ConsumerGroupDescribeKey, wire.ListConfigResourcesKey, wire.DescribeTopicPartitionsKey:
+		wire.DescribeProducersKey, wire.ConsumerGroupHeartbeatKey, wire.ConsumerGroupDescribeKey, wire.ListConfigResourcesKey, wire.DescribeTopicPartitionsKey,
+		wire.GetTelemetrySubscriptionsKey, wire.PushTelemetryKey:
 		return false, true
 	}
 	return false, false
@@ -194,7 +195,8 @@ func (a *audit) partitionsCreated(resp *wire.CreatePartitionsResponse) {
 // configKinds are the words for the types of config resources.
 var configKinds = map[int8]string{metadata.ResourceTopic: "topic", metadata.ResourceBroker: "broker", metadata.ResourceGroup: "group", metadata.ResourceClientMetrics: "client-metrics"}
 
-var configScopes = map[int8]config.Scope{metadata.ResourceTopic: config.Topic, metadata.ResourceBroker: config.Broker, metadata.ResourceGroup: config.Group}
+var configScopes = map[int8]config.Scope{metadata.ResourceTopic: config.Topic, metadata.ResourceBroker: config.Broker, metadata.ResourceGroup: config.Group,
+	metadata.ResourceClientMetrics: config.ClientMetrics}
 
 // configNames are the settings that a request names, by resource. It is made before the controller owns the request.
 func configNames(req *wire.IncrementalAlterConfigsRequest) map[metadata.ConfigResource][]string {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/group"
@@ -8,6 +10,7 @@ import (
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/telemetry"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -97,6 +100,14 @@ type GroupCoordinator interface {
 	SubmitLater(decide func(m *group.Machine, at machine.Moment, answered func()) []machine.Record, done func(error))
 }
 
+// Telemetry is what requests need of what is known of clients' metrics (KIP-714). now is Env.Monotonic().
+type Telemetry interface {
+	// Subscribe tells a client what to push; it makes an id for one that has none.
+	Subscribe(from *telemetry.Client, instance ids.UUID, now time.Duration) (telemetry.Subscription, wire.ErrorCode)
+	// Push takes a client's metrics. It keeps nothing of the push's bytes.
+	Push(from *telemetry.Client, p *telemetry.Push, now time.Duration) wire.ErrorCode
+}
+
 // Cluster is the current state of the cluster as this broker knows it.
 type Cluster interface {
 	Image() *metadata.Image
@@ -111,6 +122,7 @@ type Deps struct {
 	Deletions  Deletions
 	Controller Controller
 	Groups     Groups
+	Telemetry  Telemetry
 	Cluster    Cluster
 	Settings   Settings
 	// Audit, if set, is told of every change that a client asked for. It is called from any goroutine, with no lock held, and must not block.
@@ -134,8 +146,10 @@ type Settings struct {
 	FetchSessionSlots int
 	// DescribePartitionsLimit is max.request.partition.size.limit (KIP-966).
 	DescribePartitionsLimit int
-	AutoCreateTopics        bool // auto.create.topics.enable
-	DeleteTopics            bool // delete.topic.enable
+	// TelemetryMaxBytes is telemetry.max.bytes.
+	TelemetryMaxBytes int32
+	AutoCreateTopics  bool // auto.create.topics.enable
+	DeleteTopics      bool // delete.topic.enable
 }
 
 // Address is where a broker is reached.

@@ -14,7 +14,7 @@ import (
 //
 // Resources: topics; this broker; the default of all brokers (name ""), of which, as in Kafka, only what is set is listed.
 // This broker's loggers are none: it has no levels to set. Groups (KIP-848) have, under any name, what was set and the broker's
-// defaults. Client metrics (KIP-714), and share and streams groups, have the defaults of their settings, which
+// defaults; so have subscriptions of client metrics (KIP-714). Share and streams groups have the defaults of their settings, which
 // describe_configs_defaults.go lists: nothing sets them yet. A resource type that does not exist makes the
 // whole request an INVALID_REQUEST.
 //
@@ -22,11 +22,8 @@ import (
 // the second time, as are groups and client metrics past the first thousand, so that the answer is bounded by what the cluster has:
 // seven bytes of request ask for five kilobytes.
 
-// Resource types that have no ConfigRecords here.
-const (
-	resourceBrokerLogger  int8 = 8
-	resourceClientMetrics int8 = 16
-)
+// resourceBrokerLogger is a type of resource that has no ConfigRecords here.
+const resourceBrokerLogger int8 = 8
 
 // describedDefaults bounds how many groups and client metrics one request may describe: any name goes.
 const describedDefaults = 1000
@@ -67,7 +64,7 @@ func (t *Table) describeConfigs(r *Request) Outcome {
 
 func knownResource(kind int8) bool {
 	switch kind {
-	case metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, metadata.ResourceGroup:
+	case metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, metadata.ResourceClientMetrics, metadata.ResourceGroup:
 		return true
 	}
 	return false
@@ -114,8 +111,8 @@ func (c *configDescriber) describe(resource *wire.DescribeConfigsRequestDescribe
 		entries, code, message = c.broker(resource.ResourceName)
 	case resourceBrokerLogger:
 		code, message = c.logger(resource.ResourceName)
-	case resourceClientMetrics:
-		entries, code, message = c.defaultsOf(clientMetricsDefaults, resource.ResourceName, "Client metrics subscription name must not be empty")
+	case metadata.ResourceClientMetrics:
+		entries, code, message = c.clientMetrics(resource.ResourceName)
 	case metadata.ResourceGroup:
 		entries, code, message = c.group(resource.ResourceName)
 	}
@@ -178,6 +175,15 @@ func (c *configDescriber) group(name string) ([]config.Entry, wire.ErrorCode, st
 	layers := c.layers()
 	layers.Group = c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceGroup, Name: name})
 	return append(layers.DescribeAll(config.Group), others...), wire.ErrorNone, ""
+}
+
+// clientMetrics describes a subscription of client metrics (KIP-714): under any name, what was set and the defaults.
+func (c *configDescriber) clientMetrics(name string) ([]config.Entry, wire.ErrorCode, string) {
+	if _, code, message := c.defaultsOf(nil, name, "Client metrics subscription name must not be empty"); code != wire.ErrorNone {
+		return nil, code, message
+	}
+	layers := config.Layers{ClientMetrics: c.view.image.Config(metadata.ConfigResource{Type: metadata.ResourceClientMetrics, Name: name})}
+	return layers.DescribeAll(config.ClientMetrics), wire.ErrorNone, ""
 }
 
 func (c *configDescriber) logger(name string) (wire.ErrorCode, string) {

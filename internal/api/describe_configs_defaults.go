@@ -19,13 +19,6 @@ func (d *defaultRow) entry() config.Entry {
 	return e
 }
 
-// clientMetricsDefaults are those of a client metrics subscription (KIP-714): no metrics from nobody.
-var clientMetricsDefaults = []defaultRow{
-	{"interval.ms", config.Int, "300000", "", "Milliseconds between two pushes of metrics by a client."},
-	{"match", config.List, "", "", "Which clients the subscription is for: selectors and regular expressions. Empty matches all."},
-	{"metrics", config.List, "", "", "Prefixes of the names of the metrics that clients shall push. Empty subscribes none."},
-}
-
 // groupDefaults are those of a share or streams group (KIP-932, KIP-1071).
 var groupDefaults = []defaultRow{
 	{"share.assignment.interval.ms", config.Int, "1000", "group.share.assignment.interval.ms", "Least time between two computations of a share group's assignment."},

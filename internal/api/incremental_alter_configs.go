@@ -8,7 +8,7 @@ import (
 //
 // Where we differ from Kafka 4.3.1, on purpose: settings of a broker that are unknown are INVALID_CONFIG (Kafka takes any
 // name), and an operation that does not exist is INVALID_REQUEST (Kafka fails on it inside: UNKNOWN_SERVER_ERROR).
-// Settings of share and streams groups and of client metrics cannot be set yet: they are refused as unknown.
+// Settings of share and streams groups cannot be set yet: they are refused as unknown.
 
 func (t *Table) incrementalAlterConfigs(r *Request) Outcome {
 	c := new(alterConfigsRequest)

@@ -23,9 +23,9 @@ func (t *Table) listConfigResources(r *Request) Outcome {
 	resp.Default()
 	types := req.ResourceTypes
 	if r.Version == 0 {
-		types = []int8{resourceClientMetrics}
+		types = []int8{metadata.ResourceClientMetrics}
 	} else if len(types) == 0 {
-		types = []int8{metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, resourceClientMetrics, metadata.ResourceGroup}
+		types = []int8{metadata.ResourceTopic, metadata.ResourceBroker, resourceBrokerLogger, metadata.ResourceClientMetrics, metadata.ResourceGroup}
 	}
 	v := t.view(r)
 	listed := make(map[int8]bool)

@@ -9,6 +9,7 @@ import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/telemetry"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -85,11 +86,11 @@ func newRig(t *testing.T, env run.Env, adjust ...func(*Settings)) *rig {
 		&wire.FeatureLevelRecord{Name: "group.version", FeatureLevel: 1})
 	g.groups = newFakeGroups(env, g.cluster)
 	settings := Settings{NodeID: selfID, ClusterID: clusterID, RequestMaxBytes: 100 << 20, FetchMaxBytes: 55 << 20,
-		FetchSessionSlots: 4, DescribePartitionsLimit: 2000, AutoCreateTopics: true, DeleteTopics: true}
+		FetchSessionSlots: 4, DescribePartitionsLimit: 2000, TelemetryMaxBytes: 1000, AutoCreateTopics: true, DeleteTopics: true}
 	for _, f := range adjust {
 		f(&settings)
 	}
-	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Deletions: g.partitions, Controller: g.controller, Groups: g.groups, Cluster: g.cluster, Settings: settings})
+	g.table = NewTable(Deps{Env: env, Partitions: g.partitions, Offsets: g.partitions, Logs: &g.logs, Deletions: g.partitions, Controller: g.controller, Groups: g.groups, Telemetry: telemetry.New(telemetry.Config{MaxBytes: 1000, Random: env.Random}), Cluster: g.cluster, Settings: settings})
 	g.conn = g.newConn()
 	g.createTopic("a", id(1), 2)
 	g.createTopic("b", id(2), 1)

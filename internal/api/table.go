@@ -65,6 +65,8 @@ func NewTable(deps Deps) *Table {
 		{wire.DescribeProducersKey, 0, 0, 0, smallBody, t.describeProducers},
 		{wire.ConsumerGroupHeartbeatKey, 0, 1, 0, 16 * smallBody, t.consumerGroupHeartbeat},
 		{wire.ConsumerGroupDescribeKey, 0, 1, 0, smallBody, t.consumerGroupDescribe},
+		{wire.GetTelemetrySubscriptionsKey, 0, 0, 0, smallBody, t.getTelemetrySubscriptions},
+		{wire.PushTelemetryKey, 0, 0, 0, int32(min(int64(large), smallBody+int64(deps.Settings.TelemetryMaxBytes))), t.pushTelemetry},
 		{wire.ListConfigResourcesKey, 0, 1, 0, smallBody, t.listConfigResources},
 		{wire.DescribeTopicPartitionsKey, 0, 0, 0, 16 * smallBody, t.describeTopicPartitions},
 	}

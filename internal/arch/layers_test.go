@@ -11,7 +11,7 @@ var (
 	doors   = []string{"ids", "run", "vfs", "transport", "config", "quota"}
 	formats = []string{"wire", "record", "producerstate", "manifest"}
 	engines = []string{"storage", "metadata", "machine", "peer"}
-	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security"}
+	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security", "telemetry"}
 
 	// words is what a pure room may use of layer 0: nothing that waits, tells the time or reaches outside.
 	words = []string{"ids", "config", "quota"}
@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	// 3. Rules. The pure ones see neither a door nor an engine with one.
 	"quorum":             join(doors, append(slices.Clone(formats), engines...)...),
 	"security":           join(doors, append(slices.Clone(formats), engines...)...),
+	"telemetry":          join(words, formats...),
 	"partition":          join(words, append(slices.Clone(formats), "metadata")...),
 	"machine/controller": join(words, append(slices.Clone(formats), "metadata", "machine")...),
 	"machine/group":      join(words, append(slices.Clone(formats), "metadata", "machine")...),
@@ -52,7 +53,7 @@ var allowed = map[string][]string{
 	// 5. Requests. What api needs of replication and the machines it declares as interfaces; their packages lend it the types of
 	// questions and answers, and TestHouseRules holds that it calls none of their functions. It reaches no disk and no socket.
 	"api": join(words, append(slices.Clone(formats), "run", "metadata", "machine", "machine/controller", "machine/group",
-		"machine/txn", "partition", "security", "replication")...),
+		"machine/txn", "partition", "security", "telemetry", "replication")...),
 
 	// 6. Edge.
 	"server":  join(upToRules(), "replication", "api"),

@@ -31,8 +31,8 @@ func (o Operation) String() string { return operationNames[o] }
 func (o Operation) Edit(scope Scope, name, items, current string, ok bool) (string, error) {
 	r, known := settings.byName[key{scope, name}]
 	switch {
-	case known && r.Type == List:
-	case scope == Topic:
+	case known && r.Type == List && scope != ClientMetrics: // Kafka 4.3.1 takes those lists for none
+	case scope == Topic || scope == ClientMetrics:
 		return "", conflict(fmt.Sprintf("Can't %s to key %s because its type is not LIST.", o, name))
 	case !known:
 		return "", conflict("Unknown config name: " + name)

@@ -270,7 +270,6 @@ var meaninglessSettings = []meaningless{
 	{doc: "Connections are limited in number, by max.connections and max.connections.per.ip, not in rate.", settings: []Setting{{Name: "max.connection.creation.rate", Type: Int, Default: "2147483647", Dynamic: true, Check: atLeast(0)}}},
 	{doc: "Replicas are not moved between directories yet.", settings: []Setting{{Name: "num.replica.alter.log.dirs.threads", Type: Int, Null: true}}},
 	{doc: "ottla.server.memory.bytes bounds what all connections hold.", settings: []Setting{{Name: "queued.max.request.bytes", Type: Long, Default: "-1"}}},
-	{doc: "The metrics of clients are not taken yet.", settings: []Setting{{Name: "telemetry.max.bytes", Type: Int, Default: "1048576", Check: atLeast(1)}}},
 	// Kafka takes these only while it runs; kafka-reassign-partitions sets them.
 	{doc: "A single node replicates to no other.", settings: []Setting{
 		{Name: "leader.replication.throttled.rate", Type: Long, Default: maxInt64Text, Dynamic: true, Check: atLeast(0)},

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Source is where a value comes from, numbered as in DescribeConfigs (ConfigSource).
 type Source int8
 
@@ -10,6 +12,7 @@ const (
 	DynamicDefaultBroker Source = 3
 	StaticBroker         Source = 4
 	Default              Source = 5
+	DynamicClientMetrics Source = 7
 	DynamicGroup         Source = 8
 )
 
@@ -18,6 +21,7 @@ const (
 type Layers struct {
 	Topic                map[string]string // a topic's ConfigRecords
 	Group                map[string]string // a group's ConfigRecords
+	ClientMetrics        map[string]string // ConfigRecords of a subscription of client metrics
 	DynamicBroker        map[string]string // ConfigRecords of this broker
 	DynamicDefaultBroker map[string]string // ConfigRecords of all brokers (resource name "")
 	Static               map[string]string // file, environment, flags
@@ -62,6 +66,9 @@ func (l *Layers) each(r *row, use func(candidate) bool) {
 		if err != nil {
 			return true
 		}
+		if from.Scope == ClientMetrics {
+			v.List = distinct(v.List)
+		}
 		return use(candidate{from, factor, v, source})
 	}
 	synonyms := r.Synonyms
@@ -72,6 +79,10 @@ func (l *Layers) each(r *row, use func(candidate) bool) {
 		}
 	case Group:
 		if !try(l.Group, r, 1, DynamicGroup) {
+			return
+		}
+	case ClientMetrics:
+		if !try(l.ClientMetrics, r, 1, DynamicClientMetrics) {
 			return
 		}
 	default:
@@ -143,6 +154,9 @@ func (l *Layers) describe(r *row) Entry {
 	})
 	if len(r.Synonyms) == 0 && r.Scope == Topic && e.Source == Default {
 		e.Synonyms = nil // Kafka lists none for settings that only topics have
+	}
+	if r.Scope == ClientMetrics { // of which Kafka never tells the default as a synonym
+		e.Synonyms = slices.DeleteFunc(e.Synonyms, func(s EntrySynonym) bool { return s.Source == Default })
 	}
 	return e
 }

@@ -150,6 +150,7 @@ type BrokerConfig struct {
 	FetchSessionSlots        int
 	DescribePartitionsLimit  int
 	ProducerIDExpirationMs   int64
+	TelemetryMaxBytes        int32
 	SnapshotMaxBytes         int64  // of metadata records between snapshots
 	SnapshotMaxMs            int64  // 0: never by time
 	AuditFile                string // "": none
@@ -194,6 +195,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
 		AuditFile: l.value(Broker, "ottla.audit.file").Text, AuditFileBytes: number("ottla.audit.file.bytes"), AuditFiles: int(number("ottla.audit.files")),
+		TelemetryMaxBytes:      int32(number("telemetry.max.bytes")),
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
 	}
 }

@@ -36,6 +36,7 @@ const (
 	Topic Scope = iota
 	Broker
 	Group
+	ClientMetrics
 )
 
 // Setting is one row of the table.

@@ -45,7 +45,11 @@ func newTable() *table {
 		s.Scope, s.Dynamic = Group, true
 		add(s)
 	}
-	for _, s := range append(brokerSettings[:len(brokerSettings):len(brokerSettings)], groupBrokerSettings...) {
+	for _, s := range clientMetricsSettings {
+		s.Scope, s.Dynamic = ClientMetrics, true
+		add(s)
+	}
+	for _, s := range slices.Concat(brokerSettings, groupBrokerSettings, telemetrySettings) {
 		s.Scope, s.Risk = Broker, riskOfDefault[s.Name]
 		add(s)
 	}

@@ -22,6 +22,10 @@ var deliberate = []difference{
 	{`^(api-versions|features)/`, `\n  \{Name:"(eligible.leader.replicas|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
 	{`^features/metadata.version`, `only supports versions 7-30`, `only supports versions 30`, "there is one layout of metadata"},
 
+	// Client metrics
+	{`^telemetry/get`, ` DeltaTemporality:true`, ``, "cumulative values are what /metrics shows"},
+	{`^telemetry/push (no telemetry|half of it)`, `ErrorCode:NONE`, `ErrorCode:INVALID_RECORD`, "Kafka does not look"},
+
 	// Metadata
 	{`^metadata/neither`, `UNKNOWN_SERVER_ERROR`, `INVALID_REQUEST`, "Kafka fails inside"},
 	{`^metadata-create/(create|bad names) v`, `\{ErrorCode:UNKNOWN_TOPIC_OR_PARTITION Topic:("made\S+")\}`, "{ErrorCode:NONE Topic:${1} Partitions:[\n    {ErrorCode:NONE Leader:1 Replicas:[1] ISR:[1]}\n  ]}", "the reply waits for the topic that it creates"},

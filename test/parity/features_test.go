@@ -72,9 +72,27 @@ func features(s *session) {
 		try("only looked at " + how)
 		off.ValidateOnly = false
 		s.send("off "+how, u.version, off)
+		s.finalized("group.version", 0)
 		try("off " + how)
 		s.send("off again "+how, u.version, off)
 		s.send("on "+how, u.version, on)
+		s.finalized("group.version", 1)
 		try("on " + how)
 	}
+}
+
+// finalized waits until the broker knows of a feature's level: Kafka's hears of it later than who asked.
+func (s *session) finalized(feature string, level int16) {
+	s.t.Helper()
+	s.waitFor("feature", func() bool {
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.ClientSoftwareName, req.ClientSoftwareVersion = "parity", "1.0"
+		now := int16(0)
+		for _, f := range s.quiet(4, req).(*kmsg.ApiVersionsResponse).FinalizedFeatures {
+			if f.Name == feature {
+				now = f.MaxVersionLevel
+			}
+		}
+		return now == level
+	})
 }

@@ -25,13 +25,18 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios, telemetryScenarios)
 
 // settingsOf are those of the broker that a scenario runs against, beside the defaults.
 func settingsOf(sc scenario) map[string]string {
 	for i := range consumerScenarios {
 		if consumerScenarios[i].name == sc.name {
 			return map[string]string{"group.initial.rebalance.delay.ms": "0", "group.consumer.assignment.interval.ms": "0"}
+		}
+	}
+	for i := range telemetryScenarios {
+		if telemetryScenarios[i].name == sc.name {
+			return map[string]string{"telemetry.max.bytes": "5000"}
 		}
 	}
 	for i := range featureScenarios {
@@ -69,6 +74,12 @@ func TestParity(t *testing.T) {
 		settings := settingsOf(sc)
 		key := which{kind, fmt.Sprint(settings)}
 		if addrs[key] == "" {
+			if kind == broker.Kafka { // without a receiver it hides the APIs of client metrics
+				if settings == nil {
+					settings = map[string]string{}
+				}
+				settings["metric.reporters"] = "Receiver"
+			}
 			b, err := broker.Start(broker.Config{Kind: kind, Dir: t.TempDir(), Settings: settings})
 			if err != nil {
 				t.Fatal(err)

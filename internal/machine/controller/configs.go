@@ -13,11 +13,8 @@ import (
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
-// Resource types that have no settings here.
-const (
-	resourceBrokerLogger  int8 = 8
-	resourceClientMetrics int8 = 16
-)
+// resourceBrokerLogger is a type of resource that has no settings here.
+const resourceBrokerLogger int8 = 8
 
 // resourceKey names a resource as a request does.
 type resourceKey struct {
@@ -89,8 +86,8 @@ func (c *Controller) alterResource(r *wire.IncrementalAlterConfigsRequestAlterCo
 		return c.alterBroker(r, replace)
 	case r.ResourceType == resourceBrokerLogger && !replace:
 		return nil, c.alterLoggers(r)
-	case r.ResourceType == resourceClientMetrics:
-		return nil, alterClientMetrics(r)
+	case r.ResourceType == metadata.ResourceClientMetrics:
+		return c.alterClientMetrics(r, replace)
 	case r.ResourceType == metadata.ResourceGroup:
 		return c.alterGroup(r, replace)
 	}
@@ -272,15 +269,22 @@ func (c *Controller) alterLoggers(r *wire.IncrementalAlterConfigsRequestAlterCon
 	return refuse(wire.ErrorInvalidConfig, "Logger %s does not exist!", first.Name)
 }
 
-// alterClientMetrics refuses all settings: there are none yet. To delete what is not there succeeds, as in Kafka.
-func alterClientMetrics(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource) *problem {
+// alterClientMetrics changes the settings of a subscription of client metrics (KIP-714), which is there as long as it has any.
+func (c *Controller) alterClientMetrics(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource, replace bool) ([]wire.MetadataRecord, *problem) {
+	current := c.image.Config(metadata.ConfigResource{Type: metadata.ResourceClientMetrics, Name: r.ResourceName})
+	values, err := edited(config.ClientMetrics, current, r.Configs, replace)
+	if err != nil {
+		return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
+	}
 	if r.ResourceName == "" {
-		return refuse(wire.ErrorInvalidRequest, "Subscription name can't be empty")
+		return nil, refuse(wire.ErrorInvalidRequest, "Subscription name can't be empty")
 	}
-	for _, o := range r.Configs {
-		if config.Operation(o.ConfigOperation) != config.Delete {
-			return refuse(wire.ErrorInvalidRequest, "Unknown client metrics configuration: %s", o.Name)
+	if err := config.ValidateClientMetrics(values); err != nil {
+		var invalid config.InvalidSubscription
+		if errors.As(err, &invalid) {
+			return nil, refuse(wire.ErrorInvalidRequest, "%s", err)
 		}
+		return nil, refuse(wire.ErrorInvalidConfig, "%s", err)
 	}
-	return nil
+	return changes(metadata.ResourceClientMetrics, r.ResourceName, current, values), nil
 }

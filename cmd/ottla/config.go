@@ -25,7 +25,7 @@ func newConfig() *cobra.Command {
 		set.AddCommand(newConfigChange(of, kadm.SetConfig))
 		unset.AddCommand(newConfigChange(of, kadm.DeleteConfig))
 	}
-	config.AddCommand(get, set, unset)
+	config.AddCommand(get, set, unset, newConfigExplain(), newConfigPrint())
 	return config
 }
 
@@ -196,14 +196,16 @@ type changedSettings struct {
 // newConfigChange is set or unset.
 func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
 	var flags clientFlags
+	var yes bool
 	verb, arguments, short := "set", " KEY=VALUE...", "Change settings "
 	if op == kadm.DeleteConfig {
 		verb, arguments, short = "unset", " KEY...", "Take back settings "
 	}
 	cmd := &cobra.Command{
-		Use:     of.usage() + arguments,
-		Short:   short + of.what(),
-		Long:    short + of.what() + ".\nIt counts at once. All of them change, or none.",
+		Use:   of.usage() + arguments,
+		Short: short + of.what(),
+		Long: short + of.what() + ".\nIt counts at once. All of them change, or none. What would lose records, or makes it easier to lose them, is not done without --yes;\n" +
+			"'ottla config explain KEY' tells.",
 		Args:    cobra.ArbitraryArgs,
 		Example: of.examples(verb),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -219,16 +221,26 @@ func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return flags.changeSettings(cmd, r, changes, changed, verb+" "+strings.Join(rest, " "))
+			return flags.changeSettings(cmd, r, changes, changed, verb+" "+strings.Join(rest, " "), yes)
 		},
 	}
 	flags.register(cmd)
+	registerYes(cmd, &yes)
 	return cmd
 }
 
+func registerYes(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do it, even if it loses records")
+}
+
 // changeSettings does it and says what it did.
-func (f *clientFlags) changeSettings(cmd *cobra.Command, r configResource, changes []kadm.AlterConfig, changed changedSettings, what string) error {
+func (f *clientFlags) changeSettings(cmd *cobra.Command, r configResource, changes []kadm.AlterConfig, changed changedSettings, what string, yes bool) error {
 	return f.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
+		if !yes {
+			if err := f.refuseLosses(ctx, client, r, changes); err != nil {
+				return err
+			}
+		}
 		if err := f.alterConfigs(ctx, client, r, changes); err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ func (r configResource) String() string {
 // error where it has one.
 func (f *clientFlags) describeConfigs(ctx context.Context, client *kgo.Client, resources ...configResource) (map[configResource]kadm.ResourceConfig, error) {
 	request := kmsg.NewPtrDescribeConfigsRequest()
+	request.IncludeSynonyms = true
 	for _, r := range resources {
 		asked := kmsg.NewDescribeConfigsRequestResource()
 		asked.ResourceType, asked.ResourceName = r.kind, r.name
@@ -52,7 +53,11 @@ func (f *clientFlags) describeConfigs(ctx context.Context, client *kgo.Client, r
 				one.ErrMessage = *r.ErrorMessage
 			}
 			for _, c := range r.Configs {
-				one.Configs = append(one.Configs, kadm.Config{Key: c.Name, Value: c.Value, Sensitive: c.IsSensitive, Source: c.Source})
+				described := kadm.Config{Key: c.Name, Value: c.Value, Sensitive: c.IsSensitive, Source: c.Source}
+				for _, s := range c.ConfigSynonyms {
+					described.Synonyms = append(described.Synonyms, kadm.ConfigSynonym{Key: s.Name, Value: s.Value, Source: s.Source})
+				}
+				one.Configs = append(one.Configs, described)
 			}
 			described[configResource{r.ResourceType, r.ResourceName}] = one
 		}

@@ -42,7 +42,7 @@ var connectionFlags = []struct {
 }
 
 // ownConnection are commands whose flags of these names mean something else: where a broker is to listen.
-var ownConnection = []string{"ottla serve", "ottla profile set"}
+var ownConnection = []string{"ottla serve", "ottla config print", "ottla profile set"}
 
 const profileHelp = "Where a broker is reached comes from the flags, else from OTTLA_BOOTSTRAP and OTTLA_ADMIN, else from the profile that --profile,\n" +
 	"OTTLA_PROFILE or 'ottla profile use' names, else it is this machine. Profiles are in $XDG_CONFIG_HOME/ottla/config.yaml, or\n" +

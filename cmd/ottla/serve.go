@@ -41,7 +41,7 @@ func newServe() *cobra.Command {
 			"else from OTTLA_* variables (OTTLA_LOG_RETENTION_HOURS=24, OTTLA_DATA=/var/lib/ottla), else from --config, a YAML, TOML\n" +
 			"or .properties file whose keys are the flags' names (data, listen, advertise, admin, node-id) and settings. A server.properties\n" +
 			"of Kafka's will do. SIGHUP has the file read again: settings that may change in a running broker count at once, and the log\n" +
-			"names those that wait for the next start.\n\n" +
+			"names those that wait for the next start. 'ottla config print' shows what counts, and where it comes from.\n\n" +
 			"It listens on loopback. For clients on other machines: --listen 0.0.0.0:9092 --advertise broker.example.org:9092, a name that they\n" +
 			"can resolve; there is no TLS and no authentication yet.",
 		Args: cobra.NoArgs,

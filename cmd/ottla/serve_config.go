@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (resolved, error) {
 	}
 	r.config.Settings = map[string]string{}
 	for key, g := range all {
-		if !serveKey(key) && key != "node.id" {
+		if !slices.Contains(serveKeys, key) && key != "node.id" {
 			r.config.Settings[key] = g.value
 		}
 	}
@@ -81,14 +82,11 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (resolved, error) {
 	return r, nil
 }
 
-// serveKey reports whether a key is one of serve's own rather than a setting.
-func serveKey(key string) bool {
-	switch key {
-	case "data", "listen", "advertise", "admin", "node-id", "log-level":
-		return true
-	}
-	return false
-}
+// serveKeys are those of serve's own rather than settings.
+var serveKeys = []string{"data", "listen", "advertise", "admin", "node-id", "log-level"}
+
+// sourceDefault is the source of what nobody gave.
+const sourceDefault = "default"
 
 // settleTwins leaves out the one of two keys of the same meaning that comes from the lower source.
 func settleTwins(all map[string]given, key, setting string) error {
@@ -145,7 +143,7 @@ func (flags *serveFlags) collect(cmd *cobra.Command) (map[string]given, error) {
 		if cmd.Flags().Changed(key) {
 			all[key] = given{value, rankFlag, "flag --" + key}
 		} else if _, ok := all[key]; !ok {
-			all[key] = given{value, rankDefault, "default"}
+			all[key] = given{value, rankDefault, sourceDefault}
 		}
 	}
 	return all, nil

@@ -10,11 +10,12 @@ import (
 
 func newTopicAlter() *cobra.Command {
 	var flags clientFlags
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "alter TOPIC KEY=VALUE|KEY-...",
 		Short: "Change settings of a topic",
 		Long: "Change settings of a topic: KEY=VALUE sets one, KEY- takes it back, so that the broker's counts. It counts at once. All of them change,\n" +
-			"or none. 'ottla config explain KEY' tells what a setting does; 'ottla topic add-partitions' adds partitions.",
+			"or none. What would lose records, or makes it easier to lose them, is not done without --yes. 'ottla config explain KEY' tells what a setting does; 'ottla topic add-partitions' adds partitions.",
 		Args:    cobra.MinimumNArgs(2),
 		Example: "  ottla topic alter flights retention.ms=86400000 cleanup.policy-",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,9 +33,10 @@ func newTopicAlter() *cobra.Command {
 				}
 				changes = append(changes, change...)
 			}
-			return flags.changeSettings(cmd, r, changes, changed, "set "+strings.Join(args[1:], " "))
+			return flags.changeSettings(cmd, r, changes, changed, "set "+strings.Join(args[1:], " "), yes)
 		},
 	}
 	flags.register(cmd)
+	registerYes(cmd, &yes)
 	return cmd
 }

@@ -64,7 +64,7 @@ type Setting struct {
 	// same meaning in another unit.
 	Synonyms []Synonym
 	Check    Check
-	// Risk tells what a change of the value can lose; nil for settings that lose nothing.
+	// Risk is what a change of the value can lose; the zero one is nothing.
 	Risk Risk
 	Doc  string
 }

@@ -59,7 +59,7 @@ func newTable() *table {
 				continue
 			}
 			derived := s
-			derived.Name, derived.Scope, derived.Dynamic, derived.Synonyms = synonym.Name, Broker, true, nil
+			derived.Name, derived.Scope, derived.Dynamic, derived.Synonyms, derived.Risk = synonym.Name, Broker, true, nil, risks[s.Name]
 			derived.Doc = "Default of topics' " + s.Name + ": " + s.Doc
 			add(derived)
 		}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla-io/ottla/internal/config"
+)
+
+// printedSetting is a setting of a broker with the place that its value comes from.
+type printedSetting struct {
+	Name   string  `json:"name"`
+	Value  *string `json:"value"` // null: none, or not to be shown
+	Source string  `json:"source"`
+	// Synonyms are all places that give it a value, the one that counts first. Of a running broker only.
+	Synonyms []printedSynonym `json:"synonyms,omitempty"`
+	Effect   bool             `json:"effect"` // false: it is accepted, and does nothing
+}
+
+type printedSynonym struct {
+	Name   string  `json:"name"`
+	Value  *string `json:"value"`
+	Source string  `json:"source"`
+}
+
+type printFlags struct {
+	serve  serveFlags
+	addr   string
+	all    bool
+	output outputFormat
+}
+
+func newConfigPrint() *cobra.Command {
+	var flags printFlags
+	cmd := &cobra.Command{
+		Use:   "print [KEY...]",
+		Short: "Print a broker's settings, and where each value comes from",
+		Long: "Print the settings that 'ottla serve' would have with the same flags, variables and file, and where each value comes from; no broker is\n" +
+			"asked. What serve would refuse is refused. With --addr: those of the running broker there, and all places that give each a value,\n" +
+			"the one that counts first. Shown are settings that have another value than the default, those named, or with --all every one.",
+		Example: "  ottla config print --set log.retention.hours=24\n" +
+			"  ottla config print num.partitions log.retention.hours -o json",
+		RunE: func(cmd *cobra.Command, keys []string) error {
+			var settings []printedSetting
+			var err error
+			if flags.addr != "" {
+				settings, err = flags.running(cmd.Context())
+			} else {
+				settings, err = flags.offline(cmd)
+			}
+			if err != nil {
+				return err
+			}
+			chosen, err := flags.choose(settings, keys)
+			if err != nil {
+				return err
+			}
+			return flags.output.show(cmd, chosen, func(out io.Writer) error { return flags.print(out, chosen) })
+		},
+	}
+	flags.serve.register(cmd)
+	cmd.Flags().StringVar(&flags.addr, "addr", "", "HOST:PORT of a running broker whose settings to print")
+	cmd.Flags().BoolVar(&flags.all, "all", false, "print those too that have their default")
+	flags.output.register(cmd)
+	return cmd
+}
+
+// offline are the settings that serve would have.
+func (f *printFlags) offline(cmd *cobra.Command) ([]printedSetting, error) {
+	r, err := f.serve.resolve(cmd)
+	if err != nil {
+		return nil, err
+	}
+	static := r.config.Settings
+	if _, err := config.ValidateBroker(withNodeID(static, r.config.NodeID)); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	layers := &config.Layers{Static: static}
+	if _, err := layers.Endpoints(); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	var settings []printedSetting
+	for _, key := range append(slices.Clone(serveKeys), "node.id") {
+		if g, ok := r.sources[key]; ok {
+			settings = append(settings, printedSetting{Name: key, Value: &g.value, Source: g.source, Effect: true})
+		}
+	}
+	for _, e := range layers.DescribeAll(config.Broker) {
+		if e.Name == "node.id" { // it, or node-id, is above
+			continue
+		}
+		s := printedSetting{Name: e.Name, Source: sourceDefault, Effect: !e.Inert}
+		if !e.ValueNull {
+			s.Value = &e.Value
+		}
+		if e.Source == config.StaticBroker {
+			s.Source = r.sources[e.Name].source
+		}
+		settings = append(settings, s)
+	}
+	return settings, nil
+}
+
+// withNodeID are settings with the node's id among them, which serve takes apart.
+func withNodeID(static map[string]string, id int32) map[string]string {
+	whole := map[string]string{"node.id": strconv.Itoa(int(id))}
+	for key, value := range static {
+		whole[key] = value
+	}
+	return whole
+}
+
+// running are the settings of a broker, as DescribeConfigs tells them.
+func (f *printFlags) running(ctx context.Context) ([]printedSetting, error) {
+	client := clientFlags{bootstrap: []string{f.addr}, timeout: 10 * time.Second}
+	var settings []printedSetting
+	err := client.withClient(ctx, func(ctx context.Context, c *kgo.Client) error {
+		described, err := client.effective(ctx, c, configResource{kind: kmsg.ConfigResourceTypeBroker})
+		if err != nil {
+			return err
+		}
+		for _, d := range described {
+			known, ok := config.Lookup(config.Broker, d.Key)
+			settings = append(settings, printedSetting{Name: d.Key, Value: d.Value, Source: configSource(d.Source), Synonyms: synonymsOf(&d), Effect: !ok || !known.Inert})
+		}
+		return nil
+	})
+	slices.SortFunc(settings, func(a, b printedSetting) int { return strings.Compare(a.Name, b.Name) })
+	return settings, err
+}
+
+func synonymsOf(c *kadm.Config) (synonyms []printedSynonym) {
+	for _, s := range c.Synonyms {
+		synonyms = append(synonyms, printedSynonym{s.Key, s.Value, configSource(s.Source)})
+	}
+	return synonyms
+}
+
+// choose are those named, in that order; else all, or those that are not defaults.
+func (f *printFlags) choose(settings []printedSetting, keys []string) ([]printedSetting, error) {
+	if len(keys) == 0 {
+		return slices.DeleteFunc(settings, func(s printedSetting) bool { return !f.all && s.Source == sourceDefault }), nil
+	}
+	chosen := make([]printedSetting, 0, len(keys))
+	for _, key := range keys {
+		at := slices.IndexFunc(settings, func(s printedSetting) bool { return s.Name == key })
+		if at >= 0 {
+			chosen = append(chosen, settings[at])
+			continue
+		}
+		setting, ok := config.Lookup(config.Broker, key)
+		if !ok {
+			_, err := explainSetting(key)
+			if err == nil {
+				err = fmt.Errorf("%s is no setting of a broker", key)
+			}
+			return nil, err
+		}
+		s := printedSetting{Name: key, Source: sourceDefault, Effect: !setting.Inert}
+		if !setting.Null {
+			s.Value = &setting.Default
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
+}
+
+func (f *printFlags) print(out io.Writer, settings []printedSetting) error {
+	rows := [][]string{{"SETTING", "VALUE", "SOURCE", ""}}
+	if f.addr != "" {
+		rows[0][3] = "BEHIND IT"
+	}
+	for _, s := range settings {
+		value, note := "", ""
+		if s.Value != nil {
+			value = *s.Value
+		}
+		if len(s.Synonyms) > 1 {
+			var behind []string
+			for _, other := range s.Synonyms[1:] {
+				text := other.Name + " hidden"
+				if other.Value != nil {
+					text = other.Name + "=" + *other.Value
+				}
+				behind = append(behind, text+" ("+other.Source+")")
+			}
+			note = strings.Join(behind, ", ")
+		}
+		if !s.Effect {
+			note = strings.TrimPrefix(note+", does nothing here", ", ")
+		}
+		rows = append(rows, []string{s.Name, value, s.Source, note})
+	}
+	return printTable(out, rows)
+}

@@ -18,8 +18,13 @@ func (b *Broker) startAdmin() error {
 	if b.config.Admin == "" {
 		return nil
 	}
+	ours, kafkas := admin.Samples(b.metrics), admin.Samples(b.jmxMetrics)
+	collectors := []prometheus.Collector{ours}
+	if b.settings.broker.MetricsJMXNames {
+		collectors = append(collectors, kafkas)
+	}
 	server, err := admin.New(admin.Config{
-		Env: b.doors.env, Network: b.doors.network, Collectors: []prometheus.Collector{admin.Samples(b.metrics)},
+		Env: b.doors.env, Network: b.doors.network, Collectors: collectors, Named: map[string]prometheus.Collector{"ottla": ours, "jmx": kafkas},
 		Health: []admin.Check{{Name: "log directories", Run: b.checkDirectories}},
 		Ready: []admin.Check{
 			{Name: "log directories", Run: b.checkDirectories},

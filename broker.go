@@ -47,8 +47,13 @@ type Broker struct {
 	server     *server.Server
 	admin      *admin.Server
 	audit      *auditor
-	addr       string
-	adminAddr  string
+	unread     unreadTimes
+	flushes    flushes
+
+	// For metrics by Kafka's names.
+	recent, recentFlushes recentLatency
+	addr                  string
+	adminAddr             string
 
 	reloading sync.Mutex // one Reload at a time
 	closeOnce sync.Once
@@ -128,7 +133,7 @@ func (b *Broker) openStorage() error {
 	if err := b.lookBeforeTakingOver(); err != nil {
 		return err
 	}
-	events := storageEvents(b.logger)
+	events := storageEvents(b.logger, &b.flushes)
 	said := events.DirectoryOffline
 	events.DirectoryOffline = func(dir string, err error, marked bool) {
 		said(dir, err, marked)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,14 +44,40 @@ func TestDocsMetrics(t *testing.T) {
 		scrape = readBody(t, response)
 	}
 	table := heading("Metric", "Type", "Labels", "Meaning")
-	for _, m := range regexp.MustCompile(`(?m)^# HELP (ottla_\w+) (.*)\n# TYPE \w+ (\w+)\n\w+(?:\{(.*)\})?`).FindAllStringSubmatch(scrape, -1) {
-		var labels []string
-		for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(m[4], -1) {
-			if label[1] != "le" {
-				labels = append(labels, "`"+label[1]+"`")
-			}
-		}
-		table += row("`"+m[1]+"`", m[3], strings.Join(labels, ", "), m[2])
+	for _, m := range families(scrape, "ottla_") {
+		table += row("`"+m.name+"`", m.kind, strings.Join(m.labels, ", "), m.help)
 	}
 	block(t, "docs/metrics.md", "metrics", table)
+	response, err := http.Get("http://" + broker.AdminAddr() + "/metrics?names=jmx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table = heading("Metric", "Type", "Labels")
+	for _, m := range families(readBody(t, response), "kafka_") {
+		table += row("`"+m.name+"`", m.kind, strings.Join(m.labels, ", "))
+	}
+	block(t, "docs/metrics.md", "metrics by Kafka's names", table)
+}
+
+// family is the metrics of one name in a scrape.
+type family struct {
+	name, help, kind string
+	labels           []string // of any of its samples, but le
+}
+
+// families are those in a scrape whose names begin with prefix.
+func families(scrape, prefix string) (all []family) {
+	samples := regexp.MustCompile(`(?m)^(\w+?)(?:_bucket|_sum|_count)?\{(.*)\} `)
+	for _, m := range regexp.MustCompile(`(?m)^# HELP (`+prefix+`\w+) (.*)\n# TYPE \w+ (\w+)\n((?:[^#].*\n)*)`).FindAllStringSubmatch(scrape, -1) {
+		one := family{name: m[1], help: m[2], kind: m[3]}
+		for _, sample := range samples.FindAllStringSubmatch(m[4], -1) {
+			for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(sample[2], -1) {
+				if quoted := "`" + label[1] + "`"; label[1] != "le" && !slices.Contains(one.labels, quoted) {
+					one.labels = append(one.labels, quoted)
+				}
+			}
+		}
+		all = append(all, one)
+	}
+	return all
 }

@@ -103,23 +103,90 @@ func (b *Broker) groupMetrics(gauge, total func(name, help string, value float64
 	total("group_commits_total", "Offsets committed, one for each partition of a commit.", float64(all.stats.Commits))
 	total("group_offsets_expired_total", "Committed offsets that nobody needed any more.", float64(all.stats.Expired))
 	gauge("groups_unreported", "Groups without metrics of their own, because there are more committed offsets than one scrape looks at.", float64(all.omitted))
+	unread := b.newUnreadScrape()
 	for _, one := range all.reports {
 		label := admin.Label{Name: "group", Value: one.Group}
 		gauge("group_members", "Members of a group.", float64(one.Members), label)
-		for _, lag := range b.lags(one.Read) {
-			gauge("group_lag", "Records between what a group has committed and the end, over all partitions of a topic that this broker leads.", float64(lag.records), label,
-				admin.Label{Name: "topic", Value: lag.topic})
+		for _, lag := range b.lags(one.Read, unread) {
+			topic := admin.Label{Name: "topic", Value: lag.topic}
+			gauge("group_lag", "Records between what a group has committed and the end, over all partitions of a topic that this broker leads.", float64(lag.records), label, topic)
+			if lag.known {
+				gauge("group_lag_seconds", "How long the oldest record has waited that a group has not committed, of all partitions of a topic that this broker leads; to the accuracy of a batch.",
+					lag.seconds, label, topic)
+			}
 		}
 	}
+	gauge("group_lag_unknown", "Partitions of groups whose oldest record that is not committed has no timestamp, or was not looked at in this scrape for want of time.", float64(unread.unknown))
+	b.unread.keep(unread)
 }
 
+// topicLag is how far a group is behind in a topic.
 type topicLag struct {
 	topic   string
 	records int64
+	seconds float64 // of the partition that is furthest behind
+	known   bool    // seconds is told of every partition that is behind
+}
+
+// lookTime bounds how long one scrape looks for timestamps that no scrape before it has found.
+const lookTime = 50 * time.Millisecond
+
+// unreadAt is the place of a record that a group has not committed.
+type unreadAt struct {
+	topic     string
+	partition int32
+	offset    ids.Offset
+}
+
+// unreadTimes remembers when the records were written at which groups stand, from one scrape to the next.
+type unreadTimes struct {
+	mu    sync.Mutex
+	known map[unreadAt]int64 // ms
+}
+
+// keep remembers what a scrape needed, and nothing else.
+func (u *unreadTimes) keep(scrape *unreadScrape) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.known = scrape.used
+}
+
+// unreadScrape is what one scrape knows of them.
+type unreadScrape struct {
+	b       *Broker
+	nowMs   int64
+	until   time.Duration
+	known   map[unreadAt]int64 // not changed
+	used    map[unreadAt]int64
+	unknown int
+}
+
+func (b *Broker) newUnreadScrape() *unreadScrape {
+	b.unread.mu.Lock()
+	defer b.unread.mu.Unlock()
+	return &unreadScrape{b: b, nowMs: b.doors.env.Now().UnixMilli(), until: b.doors.env.Monotonic() + lookTime, known: b.unread.known, used: map[unreadAt]int64{}}
+}
+
+// seconds is how long the record at a position has waited.
+func (s *unreadScrape) seconds(position group.Position) (seconds float64, ok bool) {
+	at := unreadAt{position.Topic, position.Partition, position.Offset}
+	writtenMs, ok := s.known[at]
+	if _, again := s.used[at]; !ok && again {
+		writtenMs, ok = s.used[at], true
+	}
+	if !ok && s.b.doors.env.Monotonic() < s.until {
+		writtenMs, ok = s.b.cluster.partitions.WrittenAt(&replication.Target{Topic: at.topic, Partition: at.partition}, at.offset)
+	}
+	if !ok {
+		s.unknown++
+		return 0, false
+	}
+	s.used[at] = writtenMs
+	return max(float64(s.nowMs-writtenMs)/1000, 0), true
 }
 
 // lags sums up positions, which are sorted by topic.
-func (b *Broker) lags(read []group.Position) (lags []topicLag) {
+func (b *Broker) lags(read []group.Position, unread *unreadScrape) (lags []topicLag) {
 	for _, position := range read {
 		q := replication.OffsetQuery{Target: replication.Target{Topic: position.Topic, Partition: position.Partition},
 			CurrentLeaderEpoch: ids.NoLeaderEpoch, TimestampMs: replication.LatestTimestamp}
@@ -128,9 +195,20 @@ func (b *Broker) lags(read []group.Position) (lags []topicLag) {
 			continue // led by somebody else, or deleted
 		}
 		if n := len(lags); n == 0 || lags[n-1].topic != position.Topic {
-			lags = append(lags, topicLag{topic: position.Topic})
+			lags = append(lags, topicLag{topic: position.Topic, known: true})
 		}
-		lags[len(lags)-1].records += max(int64(end.Offset-position.Offset), 0)
+		lag := &lags[len(lags)-1]
+		if end.Offset <= position.Offset {
+			continue
+		}
+		lag.records += int64(end.Offset - position.Offset)
+		var start replication.FoundOffset
+		q.TimestampMs = replication.EarliestTimestamp
+		if b.cluster.partitions.ListOffset(&q, &start, nil); start.Error == wire.ErrorNone {
+			position.Offset = max(position.Offset, start.Offset) // what retention took is not waiting any more
+		}
+		seconds, ok := unread.seconds(position)
+		lag.seconds, lag.known = max(lag.seconds, seconds), lag.known && ok
 	}
 	return lags
 }

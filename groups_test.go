@@ -267,26 +267,65 @@ func TestCompactionKeepsOffsetsSmall(t *testing.T) {
 func TestGroupMetrics(t *testing.T) {
 	b := newGroupsBench(t, vfs.NewMem(1), nil)
 	b.create("t", 2)
+	const age = 90 * time.Second
 	for p := range int32(2) {
-		var res replication.Produced
-		batch := record.NewBuilder(record.None, record.DefaultLevel)
-		for range 10 {
-			batch.Append(time.Now().UnixMilli(), nil, []byte("x"))
-		}
-		built, err := batch.Build()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &replication.Waiter{Owner: make(firedWaiter, 1)}
-		waiting := b.cluster.partitions.Produce(&replication.ProduceQuery{Target: replication.Target{Topic: "t", Partition: p}, Records: built, Acks: -1}, &res, w)
-		b.cluster.partitions.Flush()
-		if waiting {
-			<-w.Owner.(firedWaiter)
-		}
+		b.produceAt("t", p, 3, time.Now().Add(-2*age))
+		b.produceAt("t", p, 7, time.Now().Add(-age))
 	}
 	b.commit("slow", "t", 2, 3)
 	b.commit("done", "t", 2, 10)
-	b.commit("ahead", "t", 1, 12) // of records that are gone
+	b.commit("ahead", "t", 1, 12)    // of records that are gone
+	b.commit("very slow", "t", 2, 1) // within the first batch
+	b.samples()
+	samples := b.samples() // with what the first scrape has found
+	for name, least := range map[string]time.Duration{"slow": age, "very slow": 2 * age} {
+		if got, ok := samples["ottla_group_lag_seconds "+name+" t"]; !ok || got < least.Seconds() || got > least.Seconds()+60 {
+			t.Errorf("group %s is %v s behind (%v), want %v", name, got, ok, least)
+		}
+	}
+	if n := len(b.unread.known); n != 4 {
+		t.Errorf("%d timestamps are remembered, want those of two groups in two partitions", n)
+	}
+	w := make(chan struct{})
+	b.cluster.partitions.DeleteRecords([]replication.DeletionQuery{{Target: replication.Target{Topic: "t", Partition: 0}, Before: 3},
+		{Target: replication.Target{Topic: "t", Partition: 1}, Before: 3}}, func([]replication.Deleted) { close(w) })
+	<-w
+	if got := b.samples()["ottla_group_lag_seconds very slow t"]; got < age.Seconds() || got > age.Seconds()+60 {
+		t.Errorf("a group is %v s behind records that were deleted, want %v", got, age)
+	}
+	for name, want := range map[string]float64{
+		"ottla_group_lag slow t": 14, "ottla_group_lag done t": 0, "ottla_group_lag_seconds done t": 0, "ottla_group_lag_unknown": 0, "ottla_group_lag ahead t": 0, "ottla_group_members slow": 0,
+		"ottla_groups Empty": 4, "ottla_groups Stable": 0, "ottla_group_offsets": 7, "ottla_group_commits_total": 7, "ottla_groups_unreported": 0,
+		"ottla_group_coordinators_silent": 0,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s is %v (%v), want %v", name, got, ok, want)
+		}
+	}
+}
+
+// produceAt appends one batch of records, all of one time, and waits until it can be read.
+func (b *groupsBench) produceAt(topic string, p int32, records int, at time.Time) {
+	b.TB.Helper()
+	batch := record.NewBuilder(record.None, record.DefaultLevel)
+	for range records {
+		batch.Append(at.UnixMilli(), nil, []byte("x"))
+	}
+	built, err := batch.Build()
+	if err != nil {
+		b.TB.Fatal(err)
+	}
+	var res replication.Produced
+	w := &replication.Waiter{Owner: make(firedWaiter, 1)}
+	waiting := b.cluster.partitions.Produce(&replication.ProduceQuery{Target: replication.Target{Topic: topic, Partition: p}, Records: built, Acks: -1}, &res, w)
+	b.cluster.partitions.Flush()
+	if waiting {
+		<-w.Owner.(firedWaiter)
+	}
+}
+
+// samples is a scrape, by name and values of labels.
+func (b *groupsBench) samples() map[string]float64 {
 	samples := map[string]float64{}
 	b.metrics(func(s admin.Sample) {
 		name := s.Name
@@ -295,14 +334,29 @@ func TestGroupMetrics(t *testing.T) {
 		}
 		samples[name] = s.Value
 	})
-	for name, want := range map[string]float64{
-		"ottla_group_lag slow t": 14, "ottla_group_lag done t": 0, "ottla_group_lag ahead t": 0, "ottla_group_members slow": 0,
-		"ottla_groups Empty": 3, "ottla_groups Stable": 0, "ottla_group_offsets": 5, "ottla_group_commits_total": 5, "ottla_groups_unreported": 0,
-		"ottla_group_coordinators_silent": 0,
-	} {
-		if got, ok := samples[name]; !ok || got != want {
-			t.Errorf("%s is %v (%v), want %v", name, got, ok, want)
-		}
+	return samples
+}
+
+// BenchmarkScrape scrapes a broker in which groups are behind in 1,000 partitions: anew means that no scrape before has looked at them.
+func BenchmarkScrape(b *testing.B) {
+	const partitions = 1000
+	bench := newGroupsBench(b, vfs.NewMem(1), nil)
+	bench.create("t", partitions)
+	for p := range int32(partitions) {
+		bench.produceAt("t", p, 10, time.Now())
+	}
+	bench.commit("g", "t", partitions, 3)
+	for _, anew := range []bool{true, false} {
+		b.Run(fmt.Sprintf("anew %v", anew), func(b *testing.B) {
+			for range b.N {
+				if anew {
+					bench.unread.known = nil
+				}
+				if samples := bench.samples(); samples["ottla_group_lag_unknown"] > 0 {
+					b.Fatalf("%v partitions were not looked at", samples["ottla_group_lag_unknown"])
+				}
+			}
+		})
 	}
 }
 

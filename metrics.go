@@ -24,11 +24,17 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 	gauge("partition_leaders", "Partitions that this broker leads.", float64(led))
 	gauge("partitions_offline", "Partition replicas that cannot be served: corrupt, or on a failed directory.", float64(offline))
 	counters := b.cluster.partitions.Counters()
+	b.topicMetrics(gauge, total)
 	total("produced_bytes_total", "Bytes of record batches appended for producers.", float64(counters.BytesIn))
 	total("produced_records_total", "Records appended for producers.", float64(counters.RecordsIn))
 	total("produced_batches_total", "Record batches appended for producers.", float64(counters.BatchesIn))
 	total("produced_duplicate_batches_total", "Batches that an idempotent producer had sent before.", float64(counters.Duplicates))
 	total("fetched_bytes_total", "Bytes of record batches handed to consumers.", float64(counters.BytesOut))
+	total("rejected_bytes_total", "Bytes of record batches refused because they were too large.", float64(counters.BytesRejected))
+	total("produce_partition_failures_total", "Partitions of Produce requests that were answered with an error.", float64(counters.FailedProduces))
+	total("fetch_partition_failures_total", "Partitions of Fetch requests that were answered with an error.", float64(counters.FailedFetches))
+	emit(durationSample("flush_seconds", "How long one group commit took, of all data directories.", b.flushes.snapshot(), 1))
+	total("flushed_logs_total", "Logs that group commits made durable, one for each log and commit.", float64(b.flushes.logs.Load()))
 	usable, low := b.store.Usable()
 	gauge("disk_usable_bytes", "Bytes left on the fullest data directory's file system.", float64(usable))
 	gauge("disk_low", "1 while produce is refused because a disk is nearly full.", number(low))
@@ -77,6 +83,7 @@ func (b *Broker) serverMetrics(gauge, total func(name, help string, value float6
 		api := &stats.APIs[i]
 		label := admin.Label{Name: "api", Value: api.Name}
 		total("requests_total", "Requests handled.", float64(api.Requests), label)
+		gauge("requests_waiting", "Requests that wait now, for a watermark, a commit, other members or a timer.", float64(api.Waiting), label)
 		total("request_waits_total", "Replies that waited for a watermark, a commit or a timer.", float64(api.Waits), label)
 		for code, n := range api.Errors {
 			total("request_errors_total", "Error codes in replies, one for each partition, topic or group that was refused.", float64(n), label, admin.Label{Name: "code", Value: code.Name()})

@@ -23,12 +23,13 @@ const longStep = 100 * time.Millisecond
 // slowFlush is how long one group commit may take before the log says that the disk is slow.
 const slowFlush = time.Second
 
-func storageEvents(logger *slog.Logger) storage.Events {
+func storageEvents(logger *slog.Logger, flushes *flushes) storage.Events {
 	return storage.Events{
 		SegmentRolled: func(tp ids.TopicPartition, base ids.Offset) {
 			logger.Debug("segment rolled", "partition", tp, "base", base)
 		},
 		FlushRound: func(dir string, took time.Duration, logs, files int) {
+			flushes.add(took, logs)
 			if took >= slowFlush {
 				logger.Warn("the disk is slow: one flush took long, and acks=all waited for it", "directory", dir, "took", took, "logs", logs, "files", files)
 			}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +41,8 @@ type Config struct {
 	Health, Ready []Check
 	// Collectors are added to those of the Go runtime and the process. See Samples.
 	Collectors []prometheus.Collector
+	// Named are what /metrics?names=NAME shows instead, and nothing else.
+	Named map[string]prometheus.Collector
 	// AllowRemote lets Listen bind addresses that other machines can reach.
 	AllowRemote bool
 	// Failed tells of an HTTP connection or a collector that failed, in one line. May be nil.
@@ -70,10 +74,17 @@ func New(config Config) (*Server, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	registries := map[string]*prometheus.Registry{"": registry}
+	for name, collector := range config.Named {
+		registries[name] = prometheus.NewRegistry()
+		if err := registries[name].Register(collector); err != nil {
+			return nil, fmt.Errorf("register metrics by the names of %s: %w", name, err)
+		}
+	}
 	s := &Server{config: config, group: run.NewGroup(config.Env)}
 	failures := log.New(lineWriter{config.Failed}, "", 0)
 	s.http = &http.Server{
-		Handler:           s.routes(registry, failures),
+		Handler:           s.routes(registries, failures),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       readTime,
 		WriteTimeout:      writeTime,
@@ -84,13 +95,9 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) routes(registry *prometheus.Registry, failures *log.Logger) http.Handler {
+func (s *Server) routes(registries map[string]*prometheus.Registry, failures *log.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog:            failures,
-		ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide all others
-		MaxRequestsInFlight: metricsInParallel,
-	}))
+	mux.Handle("GET /metrics", metricsByName(registries, failures))
 	mux.HandleFunc("GET /healthz", answerChecks(s.config.Health))
 	mux.HandleFunc("GET /readyz", answerChecks(s.config.Ready))
 	// Importing pprof also registers on http.DefaultServeMux, which nothing here serves.
@@ -103,6 +110,27 @@ func (s *Server) routes(registry *prometheus.Registry, failures *log.Logger) htt
 		fmt.Fprintln(w, "/metrics\n/healthz\n/readyz\n/debug/pprof/")
 	})
 	return mux
+}
+
+// metricsByName shows the metrics that the query parameter names asks for.
+func metricsByName(registries map[string]*prometheus.Registry, failures *log.Logger) http.Handler {
+	handlers := make(map[string]http.Handler, len(registries))
+	for name, registry := range registries {
+		handlers[name] = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+			ErrorLog:            failures,
+			ErrorHandling:       promhttp.ContinueOnError, // one broken collector must not hide all others
+			MaxRequestsInFlight: metricsInParallel,
+		})
+	}
+	known := slices.Sorted(maps.Keys(handlers))[1:] // the first is the empty one
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, ok := handlers[r.URL.Query().Get("names")]
+		if !ok {
+			http.Error(w, "there are no metrics by that name: names may be "+strings.Join(known, " or "), http.StatusBadRequest)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // Listen binds HOST:PORT, serves there until Close, and returns the address that it got.

@@ -77,6 +77,7 @@ var brokerSettings = []Setting{
 	{Name: "metadata.log.max.snapshot.interval.ms", Type: Long, Default: "3600000", Check: atLeast(0), Doc: "Time in milliseconds after which a snapshot is written if there are new records; 0 is never by time."},
 
 	// Being observed.
+	{Name: "ottla.metrics.jmx.names", Type: Boolean, Default: "false", Doc: "Whether /metrics also tells everything under the names of Kafka's exporters; /metrics?names=jmx always does."},
 	{Name: "ottla.audit.file", Type: String, Null: true, Doc: "File that every change of topics, settings, groups and the like is put on record in, a line of JSON each. Unset: only the log tells."},
 	{Name: "ottla.audit.file.bytes", Type: Long, Default: "67108864", Check: atLeast(4096), Doc: "Size in bytes at which the audit file is put aside, as FILE.1, FILE.2 …, and a new one begun."},
 	{Name: "ottla.audit.files", Type: Int, Default: "10", Check: between(1, 1000), Doc: "Number of audit files that are kept, the present one included."},

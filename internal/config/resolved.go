@@ -151,8 +151,9 @@ type BrokerConfig struct {
 	DescribePartitionsLimit  int
 	ProducerIDExpirationMs   int64
 	TelemetryMaxBytes        int32
-	SnapshotMaxBytes         int64  // of metadata records between snapshots
-	SnapshotMaxMs            int64  // 0: never by time
+	SnapshotMaxBytes         int64 // of metadata records between snapshots
+	SnapshotMaxMs            int64 // 0: never by time
+	MetricsJMXNames          bool
 	AuditFile                string // "": none
 	AuditFileBytes           int64
 	AuditFiles               int
@@ -195,7 +196,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		DescribePartitionsLimit: int(number("max.request.partition.size.limit")), ProducerIDExpirationMs: number("producer.id.expiration.ms"),
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
 		AuditFile: l.value(Broker, "ottla.audit.file").Text, AuditFileBytes: number("ottla.audit.file.bytes"), AuditFiles: int(number("ottla.audit.files")),
-		TelemetryMaxBytes:      int32(number("telemetry.max.bytes")),
+		TelemetryMaxBytes: int32(number("telemetry.max.bytes")), MetricsJMXNames: l.value(Broker, "ottla.metrics.jmx.names").Bool,
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
 	}
 }

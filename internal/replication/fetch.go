@@ -34,20 +34,26 @@ func (r *Fetched) refuse(code wire.ErrorCode) {
 func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 	p, code := m.find(&q.Target)
 	if code != wire.ErrorNone {
+		m.gone.failedFetches.Add(1)
 		res.refuse(code)
 		return
 	}
+	p.tally.fetches.Add(1)
 	code, leader, epoch := p.leading(q.CurrentLeaderEpoch)
 	res.refuse(code)
 	if code != wire.ErrorNone {
 		if code == wire.ErrorNotLeaderOrFollower || code == wire.ErrorFencedLeaderEpoch {
 			res.Leader, res.LeaderEpoch = leader, epoch
 		}
+		p.tally.failedFetches.Add(1)
 		return
 	}
 	p.read(q, epoch, res)
-	if res.Region != nil {
-		m.bytesOut.Add(int64(res.Region.Size()))
+	switch {
+	case res.Region != nil:
+		p.tally.bytesOut.Add(int64(res.Region.Size()))
+	case res.Error != wire.ErrorNone:
+		p.tally.failedFetches.Add(1)
 	}
 }
 

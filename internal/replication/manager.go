@@ -31,11 +31,6 @@ type Events struct {
 	Refused func(tp ids.TopicPartition, code wire.ErrorCode)
 }
 
-// Counters are totals since start, for metrics.
-type Counters struct {
-	BytesIn, BytesOut, RecordsIn, BatchesIn, Duplicates int64
-}
-
 // Manager owns the partitions of one broker.
 type Manager struct {
 	self   ids.BrokerID
@@ -45,7 +40,8 @@ type Manager struct {
 	events Events
 	group  *run.Group
 
-	bytesIn, bytesOut, recordsIn, batchesIn, duplicates atomic.Int64
+	gone                   tally // of topics that were deleted, and of requests for what is not here
+	isrShrinks, isrExpands atomic.Int64
 
 	mu     sync.RWMutex
 	byName map[string]*topic
@@ -57,6 +53,7 @@ type topic struct {
 	name       string
 	id         ids.TopicID
 	partitions []*Partition
+	tally      *tally // shared by all that this topic is replaced by when it gets partitions
 }
 
 // New makes a manager without partitions; Assign adds them.
@@ -69,24 +66,6 @@ func New(config Config) *Manager {
 
 // Close waits for the deletions of records that are under way, and refuses new ones. The store must still be open.
 func (m *Manager) Close() { m.group.Close() }
-
-// Counters returns the totals.
-func (m *Manager) Counters() Counters {
-	return Counters{
-		BytesIn: m.bytesIn.Load(), BytesOut: m.bytesOut.Load(), RecordsIn: m.recordsIn.Load(),
-		BatchesIn: m.batchesIn.Load(), Duplicates: m.duplicates.Load(),
-	}
-}
-
-func (m *Manager) count(batch record.Batch, duplicate bool) {
-	if duplicate {
-		m.duplicates.Add(1)
-		return
-	}
-	m.bytesIn.Add(int64(len(batch)))
-	m.recordsIn.Add(int64(batch.Count()))
-	m.batchesIn.Add(1)
-}
 
 // find looks a partition up, as Target says.
 func (m *Manager) find(target *Target) (*Partition, wire.ErrorCode) {
@@ -130,11 +109,15 @@ func (m *Manager) Assign(r Replica, settings *TopicSettings) error {
 		t.partitions[tp.Partition].assign(r.State)
 		return nil
 	}
-	p, err := m.open(r, settings)
+	counts := new(tally)
+	if t != nil {
+		counts = t.tally
+	}
+	p, err := m.open(r, settings, counts)
 	p.assign(r.State)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := &topic{name: tp.Topic, id: r.Topic}
+	next := &topic{name: tp.Topic, id: r.Topic, tally: counts}
 	if t = m.byID[r.Topic]; t != nil {
 		next.partitions = t.partitions
 	}
@@ -158,9 +141,9 @@ func put(partitions []*Partition, at int, p *Partition) []*Partition {
 }
 
 // open makes the partition and its log.
-func (m *Manager) open(r Replica, settings *TopicSettings) (*Partition, error) {
+func (m *Manager) open(r Replica, settings *TopicSettings, counts *tally) (*Partition, error) {
 	tp := r.Name
-	p := &Partition{manager: m, name: tp, topicID: r.Topic}
+	p := &Partition{manager: m, name: tp, topicID: r.Topic, tally: counts}
 	p.settings.Store(settings)
 	log, err := m.store.OpenPlaced(storage.Wanted{Topic: tp, ID: r.Topic, Config: settings.Log, Directory: r.Directory, New: r.New})
 	if err != nil {
@@ -213,6 +196,7 @@ func (m *Manager) Remove(topics ...ids.TopicID) error {
 			continue
 		}
 		delete(m.byID, id)
+		m.gone.absorb(t.tally)
 		if m.byName[t.name] == t {
 			delete(m.byName, t.name)
 		}

@@ -15,6 +15,7 @@ type Partition struct {
 	manager *Manager
 	name    ids.TopicPartition
 	topicID ids.TopicID
+	tally   *tally // of its topic
 	// log is nil where it could not be opened; broken then says why.
 	log    *storage.Log
 	broken error
@@ -44,11 +45,15 @@ func (p *Partition) watermark() ids.Offset { return ids.Offset(p.highWatermark.L
 // assign takes over a state from the metadata. Requests that waited for this broker as leader are told when it no longer is.
 func (p *Partition) assign(state partition.State) {
 	p.mu.Lock()
+	before := p.replica.State()
 	changed := p.replica.Assign(state)
 	leads := p.replica.Leads()
 	p.role.Store(&role{p.replica.State(), p.removed})
 	moved := leads && p.log != nil && p.advanceLocked(p.end())
 	p.mu.Unlock()
+	if changed {
+		p.manager.isrChanged(before, state)
+	}
 	if moved {
 		p.waiters.advance(p.watermark())
 	}

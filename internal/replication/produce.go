@@ -26,11 +26,14 @@ func (r *Produced) refuse(code wire.ErrorCode, message string) {
 func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bool) {
 	p, code := m.find(&q.Target)
 	if code != wire.ErrorNone {
+		m.gone.failedProduces.Add(1)
 		res.refuse(code, "")
 		return false
 	}
+	p.tally.produces.Add(1)
 	settings := p.settings.Load()
 	if settings.RefuseClients {
+		p.tally.failedProduces.Add(1)
 		res.refuse(wire.ErrorInvalidTopicException, "clients may not produce to internal topic "+p.name.Topic)
 		return false
 	}
@@ -43,6 +46,7 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 	}
 	batch, err := p.prepare(q.Records, &rules, settings)
 	if err != nil {
+		p.tally.rejected(len(q.Records), err)
 		m.refuseProduce(p, res, err)
 		return false
 	}
@@ -55,9 +59,10 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 		return false
 	}
 	if res.Error != wire.ErrorNone {
+		p.tally.failedProduces.Add(1)
 		return false
 	}
-	m.count(batch, appended.Duplicate)
+	p.tally.appended(batch, appended.Duplicate)
 	need := appended.LastOffset + 1
 	if q.Acks == -1 && p.watermark() < need {
 		return p.await(w, need, false)
@@ -156,6 +161,7 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 // refuseProduce turns an error of the record, the sequence check or the log into Kafka's code. As in Kafka, those that the log's own
 // rules find come with the log's start.
 func (m *Manager) refuseProduce(p *Partition, res *Produced, err error) {
+	p.tally.failedProduces.Add(1)
 	var invalid *record.Invalid
 	var sequence *producerstate.SequenceError
 	switch {

@@ -189,6 +189,7 @@ func (c *connection) push(s *slot, outcome api.Outcome) {
 		c.server.buffers.charge(int64(bytes))
 	} else {
 		s.waited = true
+		s.stats.waiting.Add(1)
 		if len(s.encoder.Buf) == s.header && len(s.encoder.Splices) == 0 {
 			pools.takeReplyBuffer(s)
 		}
@@ -218,6 +219,7 @@ func (c *connection) drop(s *slot) {
 		return
 	}
 	s.releaseRegions()
+	s.stats.waiting.Add(-1)
 	s.request.Pending.Cancel()
 }
 
@@ -274,6 +276,7 @@ func (c *connection) finish(s *slot) api.Outcome {
 	if s.reply == nil {
 		c.server.pools.startReply(s)
 	}
+	s.stats.waiting.Add(-1)
 	outcome := c.runFinish(s)
 	s.request.Pending = nil
 	if outcome == api.Parked {

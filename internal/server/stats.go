@@ -59,6 +59,7 @@ type counters struct {
 type apiCounters struct {
 	requests, replies, silents, waits atomic.Uint64
 	bytesIn, bytesOut                 atomic.Uint64
+	waiting                           atomic.Int64 // parked, and not finished or cancelled yet
 	latency                           durations
 	stages                            [Stages]durations
 	errors                            atomic.Pointer[errorCounters]
@@ -161,6 +162,8 @@ type APIStats struct {
 	// Requests that were handled; Replies that left; Waits are those of them that were parked.
 	Requests, Replies, Waits uint64
 	BytesIn, BytesOut        uint64
+	// Waiting are parked now: Kafka's purgatory.
+	Waiting int64
 	// Latency is from read to sent, of replies that left and of requests that get none; Stages are its parts, by Stage.
 	Latency Durations
 	Stages  [Stages]Durations
@@ -195,7 +198,7 @@ func (s *Server) Stats() Stats {
 
 func (a *apiCounters) snapshot(key int16) APIStats {
 	stats := APIStats{
-		Key: key, Name: wire.APIName(key), Requests: a.requests.Load(), Waits: a.waits.Load(),
+		Key: key, Name: wire.APIName(key), Requests: a.requests.Load(), Waits: a.waits.Load(), Waiting: a.waiting.Load(),
 		BytesIn: a.bytesIn.Load(), BytesOut: a.bytesOut.Load(), Errors: map[wire.ErrorCode]uint64{},
 	}
 	stats.Latency = a.latency.snapshot()

@@ -16,6 +16,8 @@ var processStart = time.Now()
 type osEnv struct {
 	// timers keeps stopped timers for Signal.WaitFor, which would otherwise allocate on each wait.
 	timers sync.Pool
+	// labels are the profiler's labels for each name of a goroutine: there are few names, and goroutines that live for one sync or one timer.
+	labels sync.Map // of context.Context
 }
 
 // OS returns the real Env. A goroutine started through it that panics crashes the process, and the panic says the
@@ -39,12 +41,21 @@ func (e *osEnv) Random(p []byte) {
 }
 
 func (e *osEnv) Go(name string, fn func()) {
-	go runNamed(name, fn)
+	go runNamed(e.labelled(name), name, fn)
+}
+
+func (e *osEnv) labelled(name string) context.Context {
+	if labels, ok := e.labels.Load(name); ok {
+		return labels.(context.Context)
+	}
+	labels := pprof.WithLabels(context.Background(), pprof.Labels("goroutine", name))
+	e.labels.Store(name, labels)
+	return labels
 }
 
 // runNamed labels the goroutine for profiles and gives a panic its name.
-func runNamed(name string, fn func()) {
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("goroutine", name)))
+func runNamed(labels context.Context, name string, fn func()) {
+	pprof.SetGoroutineLabels(labels)
 	defer func() {
 		if cause := recover(); cause != nil {
 			panic(fmt.Sprintf("goroutine %q: %v", name, cause))
@@ -54,7 +65,8 @@ func runNamed(name string, fn func()) {
 }
 
 func (e *osEnv) AfterFunc(d time.Duration, name string, fn func()) Timer {
-	return osTimer{time.AfterFunc(d, func() { runNamed(name, fn) })}
+	labels := e.labelled(name)
+	return osTimer{time.AfterFunc(d, func() { runNamed(labels, name, fn) })}
 }
 
 type osTimer struct{ timer *time.Timer }

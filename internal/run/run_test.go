@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// inEnv runs a test in the real Env and in simulations of several seeds.
+// inEnv runs a test in the real Env, with coarse timers too, and in simulations of several seeds.
 func inEnv(t *testing.T, body func(t *testing.T, env Env)) {
 	t.Run("os", func(t *testing.T) { body(t, OS()) })
+	t.Run("coarse", func(t *testing.T) { body(t, Coarse(OS())) })
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("sim seed ", seed), func(t *testing.T) {
 			s := NewSim(seed)

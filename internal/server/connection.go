@@ -34,16 +34,17 @@ type connection struct {
 	header  wire.RequestHeader
 	decoder wire.Decoder
 
-	input    *buffer       // nil while idle
-	start    int           // input.bytes[start:end] is read and not handled
-	end      int           //
-	drained  bool          // the last read found less than there was room for
-	received time.Duration // Monotonic after the last read
-	clock    time.Duration // Monotonic when the reader last looked: a handler returned, or the last read
-	proven   int           // bytes of the largest frame that came whole: what the next one may borrow at once
-	full     bool          // the FIFO has no room for another request
-	began    time.Duration // Monotonic when the connection was accepted
-	frameDue time.Duration // until when the begun frame must make progress
+	first    [firstBytes]byte // where a read goes while there is no input to read into
+	input    *buffer          // nil while idle
+	start    int              // input.bytes[start:end] is read and not handled
+	end      int              //
+	drained  bool             // the last read found less than there was room for
+	received time.Duration    // Monotonic after the last read
+	clock    time.Duration    // Monotonic when the reader last looked: a handler returned, or the last read
+	proven   int              // bytes of the largest frame that came whole: what the next one may borrow at once
+	full     bool             // the FIFO has no room for another request
+	began    time.Duration    // Monotonic when the connection was accepted
+	frameDue time.Duration    // until when the begun frame must make progress
 
 	// Under buffers.mu.
 	lent    int64 // bytes that buffers has lent
@@ -56,6 +57,8 @@ type connection struct {
 	inFrame atomic.Bool  // readBy is about a begun frame, not about idleness
 	greeted atomic.Bool  // the first request was complete
 	rest    atomic.Int32 // see rest.go; it rests, or is about to
+
+	nextWaiting *connection // for a writer; guarded by writers.mu
 
 	mu          sync.Mutex
 	fifo        fifo

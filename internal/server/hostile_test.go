@@ -382,6 +382,37 @@ func TestStalledClientKeepsRegionsUntilItEnds(t *testing.T) {
 	}
 }
 
+// TestStalledClientHoldsNobodyUp: of connections whose replies become ready in one go, some have clients that read nothing. All others get theirs.
+func TestStalledClientHoldsNobodyUp(t *testing.T) {
+	const stalled, others = 5, 100
+	r := newRig(t, Limits{})
+	park := func(size int) transport.Conn {
+		c := r.dial()
+		mustWrite(t, c, request(parkKey, 1, append([]byte{byte(wakeLater)}, make([]byte, size)...)))
+		return c
+	}
+	var silent, reading []transport.Conn
+	for range stalled {
+		// More than the sockets of both ends take.
+		c := r.dial()
+		mustWrite(t, c, request(parkKey, 1, []byte{byte(wakeLater)}))
+		mustWrite(t, c, request(regionKey, 2, regionBody(64, 1<<20)))
+		silent = append(silent, c)
+	}
+	for range others {
+		reading = append(reading, park(100))
+	}
+	r.await("all are parked", func() bool { return r.fakes.parkedLater() == stalled+others && r.fakes.takenRegions() == 64*stalled })
+	r.fakes.wakeAll()
+	for _, c := range reading {
+		wantReply(t, c, 1, make([]byte, 100))
+	}
+	for _, c := range append(silent, reading...) {
+		c.Close()
+	}
+	r.stop()
+}
+
 func TestIsLoopback(t *testing.T) {
 	for address, want := range map[string]bool{
 		"127.0.0.1:9092": true, "127.9.9.9:1": true, "[::1]:9092": true, "localhost:9092": true, "LocalHost:9092": true, "[::ffff:127.0.0.1]:1": true,

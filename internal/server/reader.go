@@ -17,6 +17,8 @@ const (
 	lengthBytes = 4
 	// headerBytes is the least that a request header has: ApiKey, version, correlation id.
 	headerBytes = 8
+	// firstBytes is what a connection without a buffer can take: a heartbeat, a fetch, a commit. What is longer goes on in the buffer that is borrowed then.
+	firstBytes = 256
 )
 
 // ending is why the reader stopped.
@@ -29,11 +31,10 @@ type ending struct {
 func (c *connection) read() *ending {
 	for {
 		if c.input == nil || len(c.input.bytes) < readBytes {
-			if rests, end := c.await(); rests || end != nil {
+			if rests, end := c.begin(); rests || end != nil {
 				return end
 			}
-		}
-		if end := c.fill(); end != nil {
+		} else if end := c.fill(); end != nil {
 			return end
 		}
 		if end := c.handleBatch(); end != nil {
@@ -42,38 +43,41 @@ func (c *connection) read() *ending {
 	}
 }
 
-// await waits until there is something to read: without a begun frame it waits without a buffer; with the beginning of a
-// short one, with a small buffer. rests tells that the connection is to rest.
-func (c *connection) await() (rests bool, end *ending) {
-	for {
-		err := c.stream.WaitReadable()
-		if err == nil {
-			return false, nil
-		}
-		if !c.roused(err) {
-			return false, c.readFailed(err)
-		}
+// begin reads at least one byte. Without a begun frame it waits without a buffer; with the beginning of a short one, with a small buffer.
+// rests tells that the connection is to rest.
+func (c *connection) begin() (rests bool, end *ending) {
+	n, err := c.stream.Read(c.first[:])
+	for n == 0 && err != nil && c.roused(err) {
 		if c.input == nil && c.rest.CompareAndSwap(restAsked, resting) {
 			return true, nil
 		}
+		n, err = c.stream.Read(c.first[:])
 	}
+	if end := c.arrived(n, len(c.first), err); end != nil {
+		return false, end
+	}
+	if end := c.borrowInput(readBytes); end != nil {
+		return false, end
+	}
+	c.end += copy(c.input.bytes[c.end:], c.first[:n])
+	return false, nil
 }
 
 // fill reads at least one byte more.
 func (c *connection) fill() *ending {
-	if c.input == nil || len(c.input.bytes) < readBytes {
-		if end := c.borrowInput(readBytes); end != nil {
-			return end
-		}
-	}
 	room := c.input.bytes[c.end:]
 	n, err := c.readInto(room)
+	c.end += n
+	return c.arrived(n, len(room), err)
+}
+
+// arrived accounts for a read.
+func (c *connection) arrived(n, room int, err error) *ending {
 	c.readBy.clear() // from here on it is us who take time
 	if err != nil {
 		return c.readFailed(err)
 	}
-	c.end += n
-	c.drained = n < len(room)
+	c.drained = n < room
 	if c.rest.Load() != awake {
 		c.rest.Store(awake)
 	}

@@ -76,14 +76,11 @@ func (l *osListener) Addr() net.Addr { return l.tcp.Addr() }
 func (l *osListener) Close() error   { return l.tcp.Close() }
 
 // osConn is one TCP connection. The functions that RawConn calls, and the state that they work on, are fields made once,
-// so that no call allocates. Only the reader touches the first part, only the writer the second.
+// so that no call allocates. Only the writer touches the second part.
 type osConn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	network *osNetwork
-
-	readable func(fd uintptr) bool
-	peeked   peekState
 
 	vector net.Buffers
 	send   sendState
@@ -102,16 +99,9 @@ func (n *osNetwork) newConn(tcp *net.TCPConn) (Conn, error) {
 		return nil, fmt.Errorf("set TCP_NODELAY for %v: %w", tcp.RemoteAddr(), err)
 	}
 	c := &osConn{TCPConn: tcp, raw: raw, network: n}
-	c.readable = c.peek
 	c.send.init()
 	return c, nil
 }
-
-func (c *osConn) WaitReadable() error { return c.raw.Read(c.readable) }
-
-// peek reports whether a read would return at once; false makes the netpoller wait and ask again. It must look: the
-// poller is edge-triggered, so neither an old edge proves that bytes are there, nor does its absence prove the contrary.
-func (c *osConn) peek(socket uintptr) bool { return readableNow(socket, &c.peeked) }
 
 func (c *osConn) WriteBuffers(buffers [][]byte) error {
 	c.vector = buffers

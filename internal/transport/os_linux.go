@@ -4,7 +4,6 @@ import (
 	"io"
 	"runtime"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,24 +12,6 @@ const canSendFile = true
 
 // sendFileChunk bounds one system call, and with it how long a cold file keeps a thread.
 const sendFileChunk = 4 << 20
-
-// peekState is the byte that readableNow looks at.
-type peekState [1]byte
-
-// readableNow calls recvfrom by itself, because the one in package unix allocates an address on each call.
-func readableNow(socket uintptr, peeked *peekState) bool {
-	for {
-		_, _, errno := unix.Syscall6(unix.SYS_RECVFROM, socket, uintptr(unsafe.Pointer(peeked)), 1,
-			unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			return true // bytes, the end of the stream, or an error that Read will tell
-		}
-	}
-}
 
 // sendState is one SendFile in progress: what is left of head and of the range, and why it stopped.
 type sendState struct {

@@ -485,17 +485,6 @@ func (c *simConn) awaitReadable() error {
 	}
 }
 
-// WaitReadable implements Conn. A broken connection is readable: the Read tells.
-func (c *simConn) WaitReadable() error {
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	err := c.awaitReadable()
-	if err == syscall.ECONNRESET {
-		return nil
-	}
-	return c.describe("wait for", err)
-}
-
 func (c *simConn) Read(p []byte) (int, error) {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()

@@ -30,8 +30,6 @@ type Listener interface {
 
 // Conn is one stream. One goroutine may read and another write at the same time; Close may come from any.
 type Conn interface {
-	// WaitReadable blocks until a Read would return at once (bytes, end of stream or error), holding no buffer meanwhile.
-	WaitReadable() error
 	Read(p []byte) (int, error)
 	// Write writes all of p or returns an error, after which the stream is unusable.
 	Write(p []byte) (int, error)
@@ -41,7 +39,7 @@ type Conn interface {
 	// SendFile writes n bytes of source from offset, after head, which may be empty. It uses sendfile where source has a
 	// Descriptor (see vfs.Descriptor) and the platform can, and copies otherwise. A short source is an error.
 	SendFile(head []byte, source io.ReaderAt, offset, n int64) error
-	// SetReadDeadline makes a pending or later WaitReadable or Read fail with os.ErrDeadlineExceeded at t; zero means never.
+	// SetReadDeadline makes a pending or later Read fail with os.ErrDeadlineExceeded at t; zero means never.
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
 	LocalAddr() net.Addr

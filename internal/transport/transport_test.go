@@ -93,10 +93,6 @@ func readAll(t *testing.T, c Conn, want []byte) {
 	t.Helper()
 	got := make([]byte, len(want))
 	for at := 0; at < len(got); {
-		if err := c.WaitReadable(); err != nil {
-			t.Errorf("wait at byte %d of %d: %v", at, len(got), err)
-			return
-		}
 		n, err := c.Read(got[at:])
 		if err != nil {
 			t.Errorf("read at byte %d of %d: %v", at, len(got), err)
@@ -128,9 +124,6 @@ func TestStreamBothWays(t *testing.T) {
 				t.Errorf("wrote %d, %v", n, err)
 			}
 			readAll(t, client, data)
-			if err := client.WaitReadable(); err != nil {
-				t.Errorf("the end of the stream is not readable: %v", err)
-			}
 			if n, err := client.Read(make([]byte, 10)); n != 0 || err != io.EOF {
 				t.Errorf("at the end: %d, %v", n, err)
 			}
@@ -237,9 +230,6 @@ func TestReadDeadline(t *testing.T) {
 		defer server.Close()
 		defer client.Close()
 		must(t, client.SetReadDeadline(w.env.Now().Add(5*time.Millisecond)))
-		if err := client.WaitReadable(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("WaitReadable: %v", err)
-		}
 		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("Read: %v", err)
 		}
@@ -248,8 +238,8 @@ func TestReadDeadline(t *testing.T) {
 		w.both("deadline", func() {
 			must(t, client.SetReadDeadline(w.env.Now().Add(time.Millisecond)))
 		}, func() {
-			if err := client.WaitReadable(); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("WaitReadable with a later deadline: %v", err)
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Read with a later deadline: %v", err)
 			}
 		})
 		must(t, client.SetReadDeadline(time.Time{}))
@@ -262,8 +252,8 @@ func TestCloseWakes(t *testing.T) {
 		client, server := w.pair(t)
 		defer server.Close()
 		w.both("closer", func() { client.Close() }, func() {
-			if err := client.WaitReadable(); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("WaitReadable: %v", err)
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Read: %v", err)
 			}
 		})
 		if _, err := client.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
@@ -335,9 +325,6 @@ func echo(c Conn, n int, write func(Conn, []byte) error) {
 	buffer := make([]byte, n)
 	for {
 		for at := 0; at < n; {
-			if c.WaitReadable() != nil {
-				return
-			}
 			got, err := c.Read(buffer[at:])
 			if err != nil {
 				return
@@ -489,7 +476,7 @@ func TestSimOneWayCut(t *testing.T) {
 		_, err := client.Write([]byte("later"))
 		must(t, err)
 		must(t, server.SetReadDeadline(env.Now().Add(time.Hour)))
-		if err := server.WaitReadable(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := server.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("through the cut: %v", err)
 		}
 		_, err = server.Write([]byte("back"))
@@ -533,9 +520,6 @@ func TestSimBreakAndDown(t *testing.T) {
 			t.Errorf("broke %d connections", n)
 		}
 		for _, c := range []Conn{client, server} {
-			if err := c.WaitReadable(); err != nil {
-				t.Errorf("a reset is not readable: %v", err)
-			}
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("read: %v", err)
 			}
@@ -594,7 +578,7 @@ func TestSimClockOfHost(t *testing.T) {
 		sim.Host("client").SetClock(behind)
 		must(t, client.SetReadDeadline(behind().Add(time.Minute)))
 		began := env.Monotonic()
-		if err := client.WaitReadable(); !errors.Is(err, os.ErrDeadlineExceeded) || env.Monotonic()-began != time.Minute {
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || env.Monotonic()-began != time.Minute {
 			t.Errorf("%v after %v", err, env.Monotonic()-began)
 		}
 	})

@@ -30,17 +30,9 @@ const groupLoads = 4
 // loadAgainAfter is how long the groups of a partition that could not be loaded are refused before a request has it tried again.
 const loadAgainAfter = 10 * time.Second
 
-// groupRuntime runs the groups of one partition of __consumer_offsets, and is api's GroupCoordinator.
+// groupRuntime runs the groups of one partition of __consumer_offsets, and is api's GroupCoordinator; Submit is the Runtime's.
 type groupRuntime struct {
 	*machine.Runtime[*group.Machine]
-}
-
-// Submit implements api.GroupCoordinator.
-func (r groupRuntime) Submit(decide func(*group.Machine, machine.Moment) []machine.Record, done func(error)) {
-	machine.Submit(r.Runtime, func(m *group.Machine, at machine.Moment) ([]machine.Record, struct{}) {
-		return decide(m, at), struct{}{}
-	},
-		func(_ struct{}, err error) { done(err) })
 }
 
 // SubmitLater implements api.GroupCoordinator.

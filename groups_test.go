@@ -129,10 +129,9 @@ func commitOf(group, topic string, n int32, offset int64) *wire.OffsetCommitRequ
 
 func (b *groupsBench) commit(name, topic string, n int32, offset int64) {
 	b.Helper()
-	var resp *wire.OffsetCommitResponse
-	b.do(name, func(m *group.Machine, at machine.Moment) (records []machine.Record) {
-		records, resp = m.OffsetCommit(at, group.Client{Version: 8}, commitOf(name, topic, n, offset))
-		return records
+	var resp wire.OffsetCommitResponse
+	b.do(name, func(m *group.Machine, at machine.Moment) []machine.Record {
+		return m.OffsetCommit(at, group.Client{Version: 8}, commitOf(name, topic, n, offset), &resp)
 	})
 	for _, p := range resp.Topics[0].Partitions {
 		if p.ErrorCode != wire.ErrorNone {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -162,6 +164,71 @@ func TestSessionAllocations(t *testing.T) {
 	})
 	if got > 2 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// stillGroups is one coordinator, which answers when the test says so, without an allocation of its own.
+type stillGroups struct {
+	Groups
+	GroupCoordinator
+	machine *group.Machine
+	done    []func(error)
+}
+
+func (s *stillGroups) For(string) (GroupCoordinator, wire.ErrorCode) { return s, wire.ErrorNone }
+
+func (s *stillGroups) Submit(decide func(*group.Machine, machine.Moment) []machine.Record, done func(error)) {
+	if err := s.machine.Apply(decide(s.machine, machine.Moment{NowMs: 1}), 1, 0); err != nil {
+		panic(err)
+	}
+	s.done = append(s.done, done)
+}
+
+// TestGroupCallAllocations: commits and heartbeats, of which there are many, cost no memory on their way to the machine and back.
+func TestGroupCallAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop what it is given")
+	}
+	for _, test := range []struct {
+		key, version int16
+		req          wire.Message
+	}{
+		{wire.OffsetCommitKey, 2, newCommit("g", commitPart{"a", 0, 5, "text"})},
+		{wire.OffsetCommitKey, 9, newCommit("g", commitPart{"a", 0, 5, "text"}, commitPart{"a", 1, 7, ""}, commitPart{"b", 0, 7, ""})},
+		{wire.HeartbeatKey, 4, &wire.HeartbeatRequest{GroupId: "g", MemberId: "nobody"}},
+	} {
+		g := newRig(t, run.OS())
+		settings := group.DefaultSettings()
+		still := &stillGroups{machine: group.New(group.Config{Image: g.cluster.Image, Settings: func() group.Settings { return settings }})}
+		told := 0
+		g.table = NewTable(Deps{Env: run.OS(), Groups: still, Cluster: g.cluster, Settings: g.table.deps.Settings, Audit: func(AuditEvent) { told++ }})
+		var e wire.Encoder
+		if err := test.req.Encode(&e, test.version); err != nil {
+			t.Fatal(err)
+		}
+		entry, _ := g.table.Lookup(test.key)
+		woken := 0
+		r := &Request{Conn: g.conn, Key: test.key, Version: test.version, Body: e.Buf, Reply: new(wire.Encoder), Waker: func(*Request) { woken++ }}
+		got := testing.AllocsPerRun(200, func() {
+			r.Reply.Reset()
+			if outcome := entry.Handle(r); outcome != Parked {
+				t.Fatal(outcome, r.Err)
+			}
+			still.done[0](nil)
+			still.done = still.done[:0]
+			if outcome := r.Pending.Finish(r); outcome != Replied {
+				t.Fatal(outcome, r.Err)
+			}
+		})
+		if got > 0 {
+			t.Errorf("%s version %d: %v allocations", wire.APIName(test.key), test.version, got)
+		}
+		if woken != 201 || told > 1 {
+			t.Errorf("%s version %d: woken %d times, audited %d times", wire.APIName(test.key), test.version, woken, told)
+		}
+		if commits := still.machine.Stats().Commits; test.key == wire.OffsetCommitKey && commits < 201 {
+			t.Errorf("version %d: %d commits", test.version, commits)
+		}
 	}
 }
 

@@ -87,8 +87,14 @@ func (t *Table) audit(r *Request) *audit {
 	if t.deps.Audit == nil {
 		return nil
 	}
+	a := new(audit)
+	a.begin(t, r)
+	return a
+}
+
+func (a *audit) begin(t *Table, r *Request) {
 	c := r.Conn
-	return &audit{table: t, before: t.deps.Cluster.Image(), event: AuditEvent{
+	*a = audit{table: t, before: t.deps.Cluster.Image(), event: AuditEvent{
 		API: wire.APIName(r.Key), Version: r.Version, Principal: anonymous, ClientID: r.ClientID,
 		SoftwareName: c.SoftwareName, SoftwareVersion: c.SoftwareVersion, Listener: c.Listener, Host: c.RemoteHost, Port: c.RemotePort, Connection: c.ID,
 	}}

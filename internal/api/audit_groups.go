@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -48,63 +47,71 @@ func (a *audit) groupOffsets(name string, before, after []group.Position, code w
 }
 
 // outsideCommit watches a commit of somebody who is no member: an administrator who sets offsets, or a program that assigns itself
-// partitions and commits all the time. So the first one of a connection and group is told, and those that go back; nil for all others.
+// partitions and commits all the time. So the first one of a connection and group is told, and those that go back. It lies in a request that is pooled,
+// and costs no memory where there is nothing to tell.
 type outsideCommit struct {
-	audit   *audit
-	request *wire.OffsetCommitRequest
-	first   bool
-	before  []group.Position
+	watching bool
+	first    bool
+	audit    audit
+	wanted   []group.Position // what the request asks for
+	before   []group.Position // where the group stood, of the same partitions in the same order; not all of them have an offset
 }
 
-func (t *Table) outsideCommit(r *Request, req *wire.OffsetCommitRequest) *outsideCommit {
-	if t.deps.Audit == nil || req.MemberId != "" || req.GenerationIdOrMemberEpoch >= 0 {
-		return nil
+func (o *outsideCommit) begin(t *Table, r *Request, req *wire.OffsetCommitRequest) {
+	o.watching = t.deps.Audit != nil && req.MemberId == "" && req.GenerationIdOrMemberEpoch < 0
+	if !o.watching {
+		return
 	}
-	o := &outsideCommit{audit: t.audit(r), request: req, first: r.Conn.outsider != req.GroupId}
+	o.audit.begin(t, r)
+	o.first = r.Conn.outsider != req.GroupId
 	r.Conn.outsider = req.GroupId
-	return o
-}
-
-// asked are the positions that the request wants. Topics that no id leads to are left out.
-func (o *outsideCommit) asked() (positions []group.Position) {
-	for i := range o.request.Topics {
-		topic := &o.request.Topics[i]
+	o.wanted, o.before = o.wanted[:0], o.before[:0]
+	for i := range req.Topics {
+		topic := &req.Topics[i]
 		name := topic.Name
 		if known, ok := o.audit.before.TopicByID(topicID(topic.TopicId)); ok {
 			name = known.Name
 		}
-		for _, p := range topic.Partitions {
-			positions = append(positions, group.Position{Topic: name, Partition: p.PartitionIndex, Offset: ids.Offset(p.CommittedOffset)})
+		for k := range topic.Partitions {
+			p := &topic.Partitions[k]
+			o.wanted = append(o.wanted, group.Position{Topic: name, Partition: p.PartitionIndex, Offset: ids.Offset(p.CommittedOffset)})
 		}
 	}
-	return positions
 }
 
 // look notes where the group stands. On the machine's goroutine, before it decides.
-func (o *outsideCommit) look(m *group.Machine) {
-	if o != nil {
-		o.before = m.Committed(o.request.GroupId, o.asked())
+func (o *outsideCommit) look(m *group.Machine, req *wire.OffsetCommitRequest) {
+	if o.watching {
+		o.before = m.Committed(req.GroupId, o.wanted, o.before)
 	}
 }
 
-// ended tells of the commit if it is news. resp is nil unless code is ErrorNone.
-func (o *outsideCommit) ended(resp *wire.OffsetCommitResponse, code wire.ErrorCode) {
-	if o == nil {
-		return
+// back tells whether some partition would be read again.
+func (o *outsideCommit) back() bool {
+	before := o.before
+	for _, now := range o.wanted {
+		if len(before) == 0 {
+			return false
+		}
+		if was := before[0]; was.Topic == now.Topic && was.Partition == now.Partition {
+			if now.Offset < was.Offset {
+				return true
+			}
+			before = before[1:]
+		}
 	}
-	after := o.asked()
-	back := slices.ContainsFunc(after, func(now group.Position) bool {
-		return slices.ContainsFunc(o.before, func(was group.Position) bool {
-			return was.Topic == now.Topic && was.Partition == now.Partition && now.Offset < was.Offset
-		})
-	})
-	if !o.first && !back {
+	return false
+}
+
+// ended tells of the commit if it is news. resp counts only if code is ErrorNone.
+func (o *outsideCommit) ended(req *wire.OffsetCommitRequest, resp *wire.OffsetCommitResponse, code wire.ErrorCode) {
+	if !o.watching || !o.first && !o.back() {
 		return
 	}
 	if code == wire.ErrorNone {
 		code = firstCommitError(resp)
 	}
-	o.audit.groupOffsets(o.request.GroupId, o.before, after, code)
+	o.audit.groupOffsets(req.GroupId, o.before, o.wanted, code)
 }
 
 func firstCommitError(resp *wire.OffsetCommitResponse) wire.ErrorCode {

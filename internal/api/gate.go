@@ -17,6 +17,7 @@ type gate struct {
 	parked  *Request // set while the request may be woken
 	expired bool     // the timer ran
 	timer   run.Timer
+	armed   bool // the timer was set for this request
 }
 
 // expect announces n calls of done. Before park only.
@@ -71,6 +72,7 @@ func (g *gate) park(env run.Env, r *Request, limit time.Duration, name string) b
 
 // arm starts the timer of a gate that is not parked. Between two waits of one gate it is reused.
 func (g *gate) arm(env run.Env, limit time.Duration, name string) {
+	g.armed = true
 	if g.timer == nil {
 		g.timer = env.AfterFunc(limit, name, g.expire)
 	} else {
@@ -95,11 +97,11 @@ func (g *gate) settle() (late bool) {
 	g.parked = nil
 	expired := g.expired
 	g.mu.Unlock()
-	return g.timer != nil && !expired && !g.timer.Stop()
+	return g.armed && !expired && !g.timer.Stop()
 }
 
 // reset makes a gate that nobody holds ready for another request. A timer that was stopped stays, for reuse.
-func (g *gate) reset() { g.pending, g.parked, g.expired = 0, nil, false }
+func (g *gate) reset() { g.pending, g.parked, g.expired, g.armed = 0, nil, false, false }
 
 // slot is one wait for a partition within a request. Slots are allocated one by one: a registered waiter must not move.
 type slot struct {

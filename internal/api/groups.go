@@ -55,7 +55,10 @@ type groupEnd struct {
 
 // client is who sent a request, as groups remember it.
 func client(r *Request) group.Client {
-	return group.Client{ID: r.ClientID, Host: clientHost(r.Conn.RemoteHost), Version: r.Version, Software: software(r)}
+	if r.Conn.javaHost == "" {
+		r.Conn.javaHost = clientHost(r.Conn.RemoteHost)
+	}
+	return group.Client{ID: r.ClientID, Host: r.Conn.javaHost, Version: r.Version, Software: software(r)}
 }
 
 // software is what sent a request; nothing if the client did not say, or said that it does not know.
@@ -187,7 +190,7 @@ func (r *repeats) tooMany(name string) bool {
 // await answers now, or when all commands have ended.
 func (t *Table) await(p *groupRequest, r *Request, name string) Outcome {
 	r.Pending = p
-	if p.park(t.deps.Env, r, commitWait, name) {
+	if p.park(t.waits, r, commitWait, name) {
 		return Parked
 	}
 	return p.Finish(r)

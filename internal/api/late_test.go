@@ -131,6 +131,7 @@ func (e *lateTimers) AfterFunc(_ time.Duration, _ string, fn func()) run.Timer {
 func TestTimerRunsLate(t *testing.T) {
 	env := &lateTimers{Env: run.OS()}
 	g := newRig(t, env)
+	g.table.fetch.waits = env
 	appends(g)
 	id := g.begin(fetchPart{"a", 0, 0})
 	fetch := func(epoch int32, offset int64) *call {

@@ -24,7 +24,7 @@ func (t *Table) offsetDelete(r *Request) Outcome {
 	var before []group.Position
 	return t.inGroupTold(r, req.GroupId, func(m *group.Machine, _ machine.Moment) (records []machine.Record) {
 		if a != nil {
-			before = m.Committed(req.GroupId, deletedPositions(req))
+			before = m.Committed(req.GroupId, deletedPositions(req), nil)
 		}
 		records, resp = m.OffsetDelete(req)
 		return records

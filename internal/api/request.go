@@ -26,6 +26,7 @@ type Conn struct {
 	// Strings interns topic names and client ids, so that the steady path allocates no string.
 	Strings wire.StringTable
 
+	javaHost string // RemoteHost as groups remember it, once it was needed
 	// flush says that requests of the present read wait for the disk. See Table.EndOfRead.
 	flush bool
 	// outsider is the group that was last committed to by somebody who is not a member. See outsideCommit.

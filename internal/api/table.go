@@ -1,17 +1,24 @@
 package api
 
 import (
+	"sync"
+
+	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
 // Table is the dispatch table: what is served, and nothing else is advertised.
 type Table struct {
 	deps      Deps
+	waits     run.Env // has the timers of requests that wait often: they are coarse
 	entries   []Entry
 	byKey     [128]int8 // index in entries + 1; 0 is not served
 	produce   produceHandler
 	fetch     fetchHandler
 	producers producerIDs
+
+	commits    sync.Pool // of *commitRequest
+	heartbeats sync.Pool // of *heartbeatRequest
 }
 
 // smallBody bounds requests that carry no records: 1 MiB names some ten thousand topics. Larger ones come from nobody who
@@ -20,9 +27,9 @@ const smallBody = 1 << 20
 
 // NewTable makes the handlers.
 func NewTable(deps Deps) *Table {
-	t := &Table{deps: deps}
+	t := &Table{deps: deps, waits: run.Coarse(deps.Env)}
 	t.produce.init(&t.deps)
-	t.fetch.init(&t.deps)
+	t.fetch.init(&t.deps, t.waits)
 	t.producers.init(&t.deps)
 	large := deps.Settings.RequestMaxBytes
 	t.entries = []Entry{

@@ -142,6 +142,12 @@ func Submit[M Machine, R any](r *Runtime[M], decide func(m M, at Moment) ([]Reco
 	})
 }
 
+// Submit is the function of that name for callers that keep the reply themselves: decide and done are called as they are, so that a command whose
+// functions are made once costs no memory.
+func (r *Runtime[M]) Submit(decide func(m M, at Moment) []Record, done func(err error)) {
+	r.submit(command[M]{decide, done})
+}
+
 // Do is Submit for callers that can wait. It must not be called from the Runtime's goroutine.
 func Do[M Machine, R any](r *Runtime[M], decide func(m M, at Moment) ([]Record, R)) (reply R, err error) {
 	answered := r.cfg.Env.NewSignal()

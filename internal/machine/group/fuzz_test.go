@@ -105,8 +105,9 @@ func BenchmarkOffsetCommit(b *testing.B) {
 	req := &wire.OffsetCommitRequest{GroupId: "g", GenerationIdOrMemberEpoch: 1, MemberId: long("c-1"), RetentionTimeMs: -1,
 		Topics: []wire.OffsetCommitRequestTopic{{Name: "t", Partitions: []wire.OffsetCommitRequestPartition{{CommittedOffset: 7}}}}}
 	b.ReportAllocs()
+	resp := new(wire.OffsetCommitResponse)
 	for b.Loop() {
-		records, _ := l.m.OffsetCommit(l.at, Client{Version: 9}, req)
+		records := l.m.OffsetCommit(l.at, Client{Version: 9}, req, resp)
 		if err := l.m.Apply(records, 0, 0); err != nil || len(records) != 1 {
 			b.Fatal(err)
 		}

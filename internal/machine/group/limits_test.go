@@ -37,7 +37,7 @@ func TestLongestNames(t *testing.T) {
 		}
 	}
 	l.run("pass 1m")
-	records, resp := l.m.OffsetCommit(l.at, Client{Version: 9}, &wire.OffsetCommitRequest{GroupId: strings.ToUpper(long), GenerationIdOrMemberEpoch: -1, RetentionTimeMs: -1,
+	records, resp := l.offsetCommit(Client{Version: 9}, &wire.OffsetCommitRequest{GroupId: strings.ToUpper(long), GenerationIdOrMemberEpoch: -1, RetentionTimeMs: -1,
 		Topics: []wire.OffsetCommitRequestTopic{{Name: "t", Partitions: []wire.OffsetCommitRequestPartition{{CommittedMetadata: wire.SomeString(long[:4096])}}}}})
 	l.commit(records)
 	if code := resp.Topics[0].Partitions[0].ErrorCode; code != 0 {
@@ -54,13 +54,13 @@ func TestCommitOfTooMuch(t *testing.T) {
 	l.run("topic t")
 	req := &wire.OffsetCommitRequest{GroupId: strings.Repeat("g", 30_000), GenerationIdOrMemberEpoch: -1, RetentionTimeMs: -1,
 		Topics: []wire.OffsetCommitRequestTopic{{Name: "t", Partitions: make([]wire.OffsetCommitRequestPartition, 1000)}, {Name: "nope", Partitions: make([]wire.OffsetCommitRequestPartition, 1)}}}
-	records, resp := l.m.OffsetCommit(l.at, Client{Version: 9}, req)
+	records, resp := l.offsetCommit(Client{Version: 9}, req)
 	if len(records) != 0 || resp.Topics[0].Partitions[0].ErrorCode != wire.ErrorUnknownServerError || resp.Topics[0].Partitions[999].ErrorCode != wire.ErrorUnknownServerError ||
 		resp.Topics[1].Partitions[0].ErrorCode != wire.ErrorUnknownTopicOrPartition {
 		t.Fatalf("%d records, %v", len(records), resp.Topics[0].Partitions[0].ErrorCode)
 	}
 	req.Topics[0].Partitions = req.Topics[0].Partitions[:500]
-	if records, _ = l.m.OffsetCommit(l.at, Client{Version: 9}, req); len(records) != 500 {
+	if records, _ = l.offsetCommit(Client{Version: 9}, req); len(records) != 500 {
 		t.Fatalf("%d of 500 records", len(records))
 	}
 }

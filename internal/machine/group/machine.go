@@ -59,6 +59,7 @@ type Machine struct {
 
 	expiry  expiry
 	scratch offsetScratch
+	commits committing
 	totals  Totals
 	hashes  map[string]topicHash // of topics that consumer groups subscribe to
 }

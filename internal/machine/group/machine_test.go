@@ -70,10 +70,17 @@ func (l *live) commit(records []machine.Record) {
 	if err := l.m.Apply(records, l.at.Next, 0); err != nil {
 		l.t.Fatal(err)
 	}
-	l.log = append(l.log, records...)
 	for i := range records {
+		kept := records[i] // the machine uses the memory again
+		kept.Key, kept.Value = bytes.Clone(kept.Key), bytes.Clone(kept.Value)
+		l.log = append(l.log, kept)
 		l.say("record %s", l.shown(&records[i]))
 	}
+}
+
+func (l *live) offsetCommit(client Client, req *wire.OffsetCommitRequest) ([]machine.Record, *wire.OffsetCommitResponse) {
+	resp := new(wire.OffsetCommitResponse)
+	return l.m.OffsetCommit(l.at, client, req, resp), resp
 }
 
 // pass lets time go by, with all timers on the way.

@@ -16,10 +16,11 @@ const (
 	commitByTopicID      = 10 // and at which topics are named by id (KIP-848)
 )
 
-// OffsetCommit keeps how far a group has read. A group without members takes commits of anybody, with generation -1.
-func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.OffsetCommitRequest) ([]machine.Record, *wire.OffsetCommitResponse) {
-	resp := &wire.OffsetCommitResponse{Topics: make([]wire.OffsetCommitResponseTopic, 0, len(req.Topics))}
-	var records []machine.Record
+// OffsetCommit keeps how far a group has read. A group without members takes commits of anybody, with generation -1. It makes resp the whole
+// answer, reusing its memory. The records are valid until the machine's next commit.
+func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.OffsetCommitRequest, resp *wire.OffsetCommitResponse) []machine.Record {
+	resp.Default()
+	m.commits.reset()
 	code, checked := wire.ErrorNone, false
 	size := 0
 	var each func(ids.TopicID, int32) wire.ErrorCode
@@ -28,15 +29,15 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 		if len(asked.Partitions) == 0 {
 			continue // Kafka does not answer what asks nothing
 		}
-		resp.Topics = append(resp.Topics, wire.OffsetCommitResponseTopic{})
+		resp.Topics = extend(resp.Topics, 1)
 		answer := &resp.Topics[len(resp.Topics)-1]
 		answer.Name, answer.TopicId = asked.Name, asked.TopicId
-		answer.Partitions = make([]wire.OffsetCommitResponsePartition, len(asked.Partitions))
+		answer.Partitions = extend(answer.Partitions[:0], len(asked.Partitions))
 		topic, unknown := m.committedTopic(client, asked)
 		for k := range asked.Partitions {
 			p := &asked.Partitions[k]
 			result := &answer.Partitions[k]
-			result.PartitionIndex = p.PartitionIndex
+			*result = wire.OffsetCommitResponsePartition{PartitionIndex: p.PartitionIndex}
 			if topic == nil || p.PartitionIndex < 0 || int(p.PartitionIndex) >= len(topic.Partitions) {
 				result.ErrorCode = unknown
 				continue
@@ -60,16 +61,25 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 			default:
 				size += len(req.GroupId) + len(topic.Name) + len(p.CommittedMetadata.Value) + commitOverhead
 				if size <= maxCommitBytes {
-					records = append(records, offsetRecord(at, req, topic, p))
+					m.commits.add(at, req, topic, p)
 				}
 			}
 		}
 	}
 	if size > maxCommitBytes {
-		return nil, refuseCommit(resp, wire.ErrorUnknownServerError) // Kafka's code for what is too large for a batch
+		refuseCommit(resp, wire.ErrorUnknownServerError) // Kafka's code for what is too large for a batch
+		return nil
 	}
-	m.totals.Commits += len(records)
-	return records, resp
+	m.totals.Commits += len(m.commits.records)
+	return m.commits.take()
+}
+
+// extend makes s n longer. Elements that it had the room for are as they were, for the memory that they hold.
+func extend[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s[:len(s)+n]
+	}
+	return append(s, make([]T, n)...)
 }
 
 // maxCommitBytes bounds the records of one commit: a short entry of the request becomes a record with the group's whole name.
@@ -80,7 +90,7 @@ const maxCommitBytes = 16 << 20
 const commitOverhead = 64
 
 // refuseCommit puts code where it says that an offset was taken.
-func refuseCommit(resp *wire.OffsetCommitResponse, code wire.ErrorCode) *wire.OffsetCommitResponse {
+func refuseCommit(resp *wire.OffsetCommitResponse, code wire.ErrorCode) {
 	for i := range resp.Topics {
 		for k := range resp.Topics[i].Partitions {
 			if p := &resp.Topics[i].Partitions[k]; p.ErrorCode == wire.ErrorNone {
@@ -88,7 +98,6 @@ func refuseCommit(resp *wire.OffsetCommitResponse, code wire.ErrorCode) *wire.Of
 			}
 		}
 	}
-	return resp
 }
 
 // committedTopic is the topic that a commit names, or the code for one that does not exist.
@@ -143,14 +152,42 @@ func tooLong(s string, limit int) bool {
 	return len(s) > limit && len(utf16.Encode([]rune(s))) > limit
 }
 
-func offsetRecord(at machine.Moment, req *wire.OffsetCommitRequest, topic *metadata.Topic, p *wire.OffsetCommitRequestPartition) machine.Record {
-	value := &wire.OffsetCommitValue{Offset: p.CommittedOffset, LeaderEpoch: p.CommittedLeaderEpoch, Metadata: p.CommittedMetadata.Value,
+// committing makes the records of one commit, in memory that the next one uses again.
+type committing struct {
+	records []machine.Record
+	encoder wire.Encoder
+	key     wire.OffsetCommitRecordKey
+	value   wire.OffsetCommitValue
+}
+
+// retainCommitBytes is how much of it stays: more is the collector's.
+const retainCommitBytes = 64 << 10
+
+func (c *committing) reset() { c.records, c.encoder.Buf = c.records[:0], c.encoder.Buf[:0] }
+
+func (c *committing) take() []machine.Record {
+	records := c.records
+	if cap(c.encoder.Buf) > retainCommitBytes {
+		*c = committing{}
+	}
+	return records
+}
+
+func (c *committing) add(at machine.Moment, req *wire.OffsetCommitRequest, topic *metadata.Topic, p *wire.OffsetCommitRequestPartition) {
+	c.key = wire.OffsetCommitRecordKey{Group: req.GroupId, Topic: topic.Name, Partition: p.PartitionIndex}
+	c.value = wire.OffsetCommitValue{Offset: p.CommittedOffset, LeaderEpoch: p.CommittedLeaderEpoch, Metadata: p.CommittedMetadata.Value,
 		CommitTimestamp: at.NowMs, ExpireTimestamp: -1, TopicId: wire.UUID(topic.ID)}
 	version := int16(offsetVersion)
 	if req.RetentionTimeMs >= 0 {
-		value.ExpireTimestamp, version = at.NowMs+req.RetentionTimeMs, offsetWithDeadlineVersion
+		c.value.ExpireTimestamp, version = at.NowMs+req.RetentionTimeMs, offsetWithDeadlineVersion
 	}
-	return encode(&wire.OffsetCommitRecordKey{Group: req.GroupId, Topic: topic.Name, Partition: p.PartitionIndex}, value, version)
+	begin := len(c.encoder.Buf)
+	encodePart(&c.encoder, c.key.CoordinatorKey(), &c.key, 0)
+	middle := len(c.encoder.Buf)
+	encodePart(&c.encoder, version, &c.value, version)
+	end := len(c.encoder.Buf)
+	// Should the buffer move when it grows, the records before keep the old one.
+	c.records = append(c.records, machine.Record{Key: c.encoder.Buf[begin:middle:middle], Value: c.encoder.Buf[middle:end:end]})
 }
 
 func offsetTombstone(g *Group, topic string, partition int32) machine.Record {

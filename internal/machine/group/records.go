@@ -28,25 +28,26 @@ const (
 
 // encode makes a record; a nil value makes a tombstone.
 func encode(key, value wire.CoordinatorRecord, version int16) machine.Record {
-	buf := encodePart(make([]byte, 0, usualBytes), key.CoordinatorKey(), key, 0)
-	r := machine.Record{Key: buf[:len(buf):len(buf)]}
-	if value != nil {
-		r.Value = encodePart(buf, version, value, version)[len(buf):]
+	encoder := wire.Encoder{Buf: make([]byte, 0, usualBytes)}
+	encodePart(&encoder, key.CoordinatorKey(), key, 0)
+	middle := len(encoder.Buf)
+	if value == nil {
+		return machine.Record{Key: encoder.Buf[:middle:middle]}
 	}
-	return r
+	encodePart(&encoder, version, value, version)
+	return machine.Record{Key: encoder.Buf[:middle:middle], Value: encoder.Buf[middle:]}
 }
 
-// usualBytes is what key and value of a commit take, so that one allocation does.
+// usualBytes is what key and value take in most records, so that one allocation does.
 const usualBytes = 192
 
 func tombstone(key wire.CoordinatorRecord) machine.Record { return encode(key, nil, 0) }
 
-func encodePart(dst []byte, prefix int16, part wire.CoordinatorRecord, version int16) []byte {
-	encoder := wire.Encoder{Buf: binary.BigEndian.AppendUint16(dst, uint16(prefix))}
-	if err := part.Encode(&encoder, version); err != nil {
+func encodePart(to *wire.Encoder, prefix int16, part wire.CoordinatorRecord, version int16) {
+	to.Buf = binary.BigEndian.AppendUint16(to.Buf, uint16(prefix))
+	if err := part.Encode(to, version); err != nil {
 		panic(fmt.Sprintf("group: encode %T: %v", part, err)) // requests' strings fit, and the version is ours
 	}
-	return encoder.Buf
 }
 
 // decodeKey reads a key; nil without an error is one of a type that we do not know. The result owns its memory.

@@ -63,11 +63,11 @@ func (m *Machine) Positions(name string) ([]Position, bool) {
 	return read, true
 }
 
-// Committed are those of the partitions asked for that a group has read, and how far.
-func (m *Machine) Committed(name string, asked []Position) (read []Position) {
+// Committed appends to read those of the partitions asked for that a group has read, and how far, in the order of asked.
+func (m *Machine) Committed(name string, asked, read []Position) []Position {
 	g, ok := m.groups[name]
 	if !ok {
-		return nil
+		return read
 	}
 	for _, p := range asked {
 		if c, ok := g.offset(p.Topic, p.Partition); ok {

@@ -21,7 +21,7 @@ func TestForgettingIsCutUp(t *testing.T) {
 		for p := range int32(1000) {
 			req.Topics[0].Partitions = append(req.Topics[0].Partitions, wire.OffsetCommitRequestPartition{PartitionIndex: p})
 		}
-		records, _ := l.m.OffsetCommit(l.at, Client{Version: 8}, req)
+		records, _ := l.offsetCommit(Client{Version: 8}, req)
 		l.commit(records)
 	}
 	topic, _ := l.image.Topic("t")
@@ -48,7 +48,7 @@ func TestReportIsBounded(t *testing.T) {
 		for p := range int32(3) {
 			req.Topics[0].Partitions = append(req.Topics[0].Partitions, wire.OffsetCommitRequestPartition{PartitionIndex: p, CommittedOffset: int64(10 + p)})
 		}
-		records, _ := l.m.OffsetCommit(l.at, Client{Version: 8}, req)
+		records, _ := l.offsetCommit(Client{Version: 8}, req)
 		l.commit(records)
 	}
 	read := []Position{{"t", 0, 10}, {"t", 1, 11}, {"t", 2, 12}}

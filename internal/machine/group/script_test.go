@@ -312,7 +312,7 @@ func (l *live) runCommit(a args) {
 		req.Topics = append(req.Topics, wire.OffsetCommitRequestTopic{Name: name, TopicId: id, Partitions: []wire.OffsetCommitRequestPartition{{
 			PartitionIndex: index, CommittedOffset: offset, CommittedLeaderEpoch: int32(a.number("epoch", -1)), CommittedMetadata: a.nullable("metadata")}}})
 	}
-	records, resp := l.m.OffsetCommit(l.at, a.client(), req)
+	records, resp := l.offsetCommit(a.client(), req)
 	for i, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			l.say("%s: %s", a.words[i+1], p.ErrorCode.Name())

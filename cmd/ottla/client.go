@@ -22,9 +22,14 @@ type clientFlags struct {
 }
 
 func (f *clientFlags) register(cmd *cobra.Command) {
+	f.registerConnection(cmd)
+	f.output.register(cmd)
+}
+
+// registerConnection is register for commands that print one format only.
+func (f *clientFlags) registerConnection(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVarP(&f.bootstrap, "bootstrap", "b", []string{defaultBootstrap}, "HOST:PORT of one or more brokers (or OTTLA_BOOTSTRAP, or of the profile)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 10*time.Second, "give up when the broker has not answered for this long")
-	f.output.register(cmd)
 }
 
 // open connects. The client gives up instead of trying for ever, so that a wrong address is told at once.

@@ -112,20 +112,25 @@ func describedBroker(id int32, host string, port int32, rack *string) shownBroke
 	return b
 }
 
-// serves tells whether brokers have a request, by its kind.
-func (f *clientFlags) serves(ctx context.Context, client *kgo.Client, request kmsg.Request) (bool, error) {
+// served is the highest version of a request that brokers have, or -1 if they don't have it.
+func (f *clientFlags) served(ctx context.Context, client *kgo.Client, request kmsg.Request) (int16, error) {
 	answer, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err != nil {
-		return false, f.explain("ask for the broker's versions", err)
+		return -1, f.explain("ask for the broker's versions", err)
 	}
-	return slices.ContainsFunc(answer.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == request.Key() }), nil
+	for _, k := range answer.ApiKeys {
+		if k.ApiKey == request.Key() {
+			return k.MaxVersion, nil
+		}
+	}
+	return -1, nil
 }
 
 // addFenced adds the brokers that are registered and not in use, where the cluster tells: DescribeCluster 2, KIP-1073.
 func (f *clientFlags) addFenced(ctx context.Context, client *kgo.Client, cluster *shownCluster) error {
 	request := kmsg.NewPtrDescribeClusterRequest()
 	request.IncludeFencedBrokers = true
-	if served, err := f.serves(ctx, client, request); !served {
+	if version, err := f.served(ctx, client, request); version < 0 {
 		return err
 	}
 	answer, err := request.RequestWith(ctx, client)
@@ -152,7 +157,7 @@ func (f *clientFlags) lookAtQuorum(ctx context.Context, client *kgo.Client) (*sh
 	topic.Topic = "__cluster_metadata"
 	topic.Partitions = append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
 	request.Topics = append(request.Topics, topic)
-	if served, err := f.serves(ctx, client, request); !served {
+	if version, err := f.served(ctx, client, request); version < 0 {
 		return nil, err
 	}
 	answer, err := request.RequestWith(ctx, client)

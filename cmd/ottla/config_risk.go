@@ -14,11 +14,19 @@ import (
 	"github.com/ottla-io/ottla/internal/config"
 )
 
-// refuseLosses is the error that says what changes would lose, and asks for --yes; nil if they would lose nothing. A change of what nothing
-// can be lost with costs no request.
+// refuseLosses is the error that says what changes would lose, and asks for --yes; nil if they would lose nothing.
 func (f *clientFlags) refuseLosses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) error {
+	lost, err := f.losses(ctx, client, r, changes)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	return fmt.Errorf("change settings of %s: %s; nothing was changed: --yes does it", r, strings.Join(lost, "; "))
+}
+
+// losses says what changes would lose. A change of what nothing can be lost with costs no request.
+func (f *clientFlags) losses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) ([]string, error) {
 	if r.kind == kmsg.ConfigResourceTypeGroupConfig {
-		return nil
+		return nil, nil
 	}
 	scope := config.Broker
 	if r.kind == kmsg.ConfigResourceTypeTopic {
@@ -34,7 +42,7 @@ func (f *clientFlags) refuseLosses(ctx context.Context, client *kgo.Client, r co
 		if current == nil {
 			var err error
 			if current, err = f.effective(ctx, client, r); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		now := current[change.Name]
@@ -50,16 +58,13 @@ func (f *clientFlags) refuseLosses(ctx context.Context, client *kgo.Client, r co
 		}
 		there, err := f.thereToLose(ctx, client, r, &setting, to)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if there {
 			lost = append(lost, fmt.Sprintf("with %s=%s instead of %s, %s", change.Name, strings.TrimSpace(to), from, loss))
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
-	return fmt.Errorf("change settings of %s: %s; nothing was changed: --yes does it", r, strings.Join(lost, "; "))
+	return lost, nil
 }
 
 // effective are the settings that count for a resource; for the default of all brokers, those of one of them. What cannot be described

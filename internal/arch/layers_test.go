@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"ids": nil, "run": nil, "vfs": nil, "transport": nil, "config": nil, "quota": nil,
 
 	// What 'ottla bench' and 'ottla doctor' judge; no part of a broker.
-	"bench": nil, "doctor": nil,
+	"bench": nil, "doctor": nil, "clusterfile": nil,
 
 	// 1. Formats know each other not at all, except that producerstate reads batches.
 	"wire":          words,
@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"sim": join(upToRules(), "replication", "api", "server", "admin", "inspect"),
 
 	// 8. Entry.
-	"cmd/ottla": {"", "inspect", "config", "vfs", "bench", "doctor"},
+	"cmd/ottla": {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile"},
 	"ottlatest": {"", "inspect", "config", "vfs"},
 	"streams":   nil, // speaks only the Kafka protocol
 }

@@ -23,7 +23,7 @@ type benchRun struct {
 	flags   *benchFlags
 	admin   *kadm.Client
 	topic   string
-	fill    bool // the topic is our own, and empty
+	fill    bool // the topic is our own, and new
 	id      uint64
 	began   time.Time
 	tallies []*benchTally
@@ -63,15 +63,12 @@ func (r *benchRun) tally() *benchTally {
 // measure runs the benchmark and sums it up. A cancelled context ends it early, with what was measured until then.
 func (r *benchRun) measure(ctx context.Context) (*benchResult, error) {
 	f := r.flags
-	details, err := r.admin.ListTopicsWithInternal(ctx, r.topic)
-	if err == nil {
-		err = details[r.topic].Err
-	}
+	partitions, err := r.partitions(ctx)
 	if err != nil {
 		return nil, f.explain("find topic "+r.topic, err)
 	}
 	r.id = rand.Uint64()
-	result := &benchResult{Bench: f.kind, Topic: r.topic, Partitions: len(details[r.topic].Partitions)}
+	result := &benchResult{Bench: f.kind, Topic: r.topic, Partitions: partitions}
 	if f.kind != "consume" {
 		result.Producers, result.RecordBytes, result.Acks, result.Compression, result.Rate = f.producers, f.sizeBytes, f.acks, f.codec, f.rate
 	}
@@ -94,6 +91,26 @@ func (r *benchRun) measure(ctx context.Context) (*benchResult, error) {
 		return nil, err
 	}
 	return result, nil
+}
+
+// partitions counts those of the topic. A topic of our own has just been made: Kafka's broker may not know it, or its leaders, at once.
+func (r *benchRun) partitions(ctx context.Context) (int, error) {
+	for deadline := time.Now().Add(r.flags.timeout); ; {
+		details, err := r.admin.ListTopicsWithInternal(ctx, r.topic)
+		if err != nil {
+			return 0, err
+		}
+		topic := details[r.topic]
+		err = topic.Err
+		for _, partition := range topic.Partitions {
+			if err == nil {
+				err = partition.Err
+			}
+		}
+		if err == nil || !r.fill || time.Now().After(deadline) || !sleep(ctx, 50*time.Millisecond) {
+			return len(topic.Partitions), err
+		}
+	}
 }
 
 // timed runs fn as the measured part, and fills in throughput, latency and what the client used.

@@ -69,6 +69,7 @@ func newRoot() *cobra.Command {
 		newConsume(),
 		newGroupCommand(),
 		newLog(),
+		newTop(),
 		newBench(),
 		newDoctor(),
 		newCluster(),

@@ -22,8 +22,8 @@ var allowed = map[string][]string{
 	// 0. Doors and words use nothing of ours. If config should ever need a type of ids, pass its text form instead.
 	"ids": nil, "run": nil, "vfs": nil, "transport": nil, "config": nil, "quota": nil,
 
-	// What 'ottla bench' and 'ottla doctor' judge; no part of a broker.
-	"bench": nil, "doctor": nil, "clusterfile": nil,
+	// What 'ottla bench', 'ottla doctor' and 'ottla top' know; no part of a broker.
+	"bench": nil, "doctor": nil, "clusterfile": nil, "top": nil,
 
 	// 1. Formats know each other not at all, except that producerstate reads batches.
 	"wire":          words,
@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	"sim": join(upToRules(), "replication", "api", "server", "admin", "inspect"),
 
 	// 8. Entry.
-	"cmd/ottla": {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile"},
+	"cmd/ottla": {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile", "top"},
 	"ottlatest": {"", "inspect", "config", "vfs"},
 	"streams":   nil, // speaks only the Kafka protocol
 }

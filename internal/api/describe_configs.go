@@ -157,8 +157,11 @@ func (c *configDescriber) broker(name string) ([]config.Entry, wire.ErrorCode, s
 	layers := c.layers()
 	if name == "" {
 		layers.Static, layers.DynamicBroker = nil, nil
-		entries := layers.DescribeAll(config.Broker)
-		return slices.DeleteFunc(entries, func(e config.Entry) bool { return e.Source != config.DynamicDefaultBroker }), wire.ErrorNone, ""
+		entries := slices.DeleteFunc(layers.DescribeAll(config.Broker), func(e config.Entry) bool { return e.Source != config.DynamicDefaultBroker })
+		for i := range entries {
+			entries[i].Synonyms = entries[i].Synonyms[:1] // as Kafka: what lies behind it is each broker's
+		}
+		return entries, wire.ErrorNone, ""
 	}
 	if code, message := c.ours(name, "%d or empty string, but"); code != wire.ErrorNone {
 		return nil, code, message

@@ -44,14 +44,14 @@ var brokerSettings = []Setting{
 	{Name: "delete.topic.enable", Type: Boolean, Default: "true", Doc: "Whether topics can be deleted."},
 
 	// The log: other units of topic settings, and what only a broker has.
-	{Name: "log.roll.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(1), Doc: "As segment.ms. Unset: log.roll.hours."},
+	{Name: "log.roll.ms", Type: Long, Null: true, Dynamic: true, Check: required("log.roll.ms", 1), Synonyms: []Synonym{{"log.roll.hours", hourMs}}, Doc: "As segment.ms. Unset: log.roll.hours."},
 	{Name: "log.roll.hours", Type: Int, Default: "168", Check: atLeast(1), Doc: "As segment.ms, in hours."},
-	{Name: "log.roll.jitter.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(0), Doc: "As segment.jitter.ms. Unset: log.roll.jitter.hours."},
+	{Name: "log.roll.jitter.ms", Type: Long, Null: true, Dynamic: true, Check: required("log.roll.jitter.ms", 0), Synonyms: []Synonym{{"log.roll.jitter.hours", hourMs}}, Doc: "As segment.jitter.ms. Unset: log.roll.jitter.hours."},
 	{Name: "log.roll.jitter.hours", Type: Int, Default: "0", Check: atLeast(0), Doc: "As segment.jitter.ms, in hours."},
-	{Name: "log.retention.ms", Type: Long, Null: true, Dynamic: true, Check: retentionTime, Doc: "As retention.ms. Unset: log.retention.minutes."},
+	{Name: "log.retention.ms", Type: Long, Null: true, Dynamic: true, Check: retentionTime, Synonyms: []Synonym{{"log.retention.minutes", minuteMs}, {"log.retention.hours", hourMs}}, Doc: "As retention.ms. Unset: log.retention.minutes."},
 	{Name: "log.retention.minutes", Type: Int, Null: true, Check: retentionTime, Doc: "As retention.ms, in minutes. Unset: log.retention.hours."},
 	{Name: "log.retention.hours", Type: Int, Default: "168", Check: retentionTime, Doc: "As retention.ms, in hours."},
-	{Name: "log.flush.interval.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(0), Doc: "As flush.ms. Unset: log.flush.scheduler.interval.ms."},
+	{Name: "log.flush.interval.ms", Type: Long, Null: true, Dynamic: true, Check: atLeast(0), Synonyms: []Synonym{{"log.flush.scheduler.interval.ms", 1}}, Doc: "As flush.ms. Unset: log.flush.scheduler.interval.ms."},
 	{Name: "log.flush.scheduler.interval.ms", Type: Long, Default: maxInt64Text, Check: atLeast(0), Doc: "How often in milliseconds it is checked whether a log must be synced."},
 	{Name: "log.retention.check.interval.ms", Type: Long, Default: "300000", Check: atLeast(1), Doc: "How often in milliseconds retention looks for segments to delete."},
 	{Name: "log.cleaner.enable", Type: Boolean, Default: "true", Doc: "Whether logs are compacted at all."},

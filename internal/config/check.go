@@ -51,10 +51,24 @@ var gzipLevel = Check{limits: "1 to 9, or -1", refuse: func(v Value) string {
 // retentionTime holds Kafka's rule for the three broker forms of retention.ms: -1 or more than 0.
 var retentionTime = Check{limits: "at least 1, or -1 for no limit", refuse: func(v Value) string {
 	if v.Int == 0 || v.Int < -1 {
-		return "log.retention.ms must be unlimited (-1) or, equal or greater than 1"
+		return requirement + "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
 	}
 	return ""
 }}
+
+// requirement begins sentences that Kafka says without naming the value.
+const requirement = "requirement failed: "
+
+// required is atLeast for what Kafka checks outside of its table.
+func required(name string, low int64) Check {
+	why := fmt.Sprintf("%s%s must be greater than or equal to %d", requirement, name, low)
+	return Check{limits: fmt.Sprintf("at least %d", low), refuse: func(v Value) string {
+		if v.Int < low {
+			return why
+		}
+		return ""
+	}}
+}
 
 // connectionLimit refuses what would lock everybody out, who would change it back too. Kafka takes 0.
 var connectionLimit = Check{limits: "at least 1", refuse: func(v Value) string {

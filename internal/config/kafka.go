@@ -272,8 +272,8 @@ var meaninglessSettings = []meaningless{
 	{doc: "ottla.server.memory.bytes bounds what all connections hold.", settings: []Setting{{Name: "queued.max.request.bytes", Type: Long, Default: "-1"}}},
 	// Kafka takes these only while it runs; kafka-reassign-partitions sets them.
 	{doc: "A single node replicates to no other.", settings: []Setting{
-		{Name: "leader.replication.throttled.rate", Type: Long, Default: maxInt64Text, Dynamic: true, Check: atLeast(0)},
-		{Name: "follower.replication.throttled.rate", Type: Long, Default: maxInt64Text, Dynamic: true, Check: atLeast(0)},
-		{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Default: maxInt64Text, Dynamic: true, Check: atLeast(0)},
+		{Name: "leader.replication.throttled.rate", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
+		{Name: "follower.replication.throttled.rate", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
+		{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
 	}},
 }

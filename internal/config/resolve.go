@@ -55,8 +55,9 @@ type candidate struct {
 	source Source
 }
 
-// each calls use with every value that the layers give to r, the one that counts first, until use returns false.
-func (l *Layers) each(r *row, use func(candidate) bool) {
+// each calls use with every value that the layers give to r, the one that counts first, until use returns false. others has those of a broker
+// setting of the same meaning in another unit come too, which don't count for it.
+func (l *Layers) each(r *row, others bool, use func(candidate) bool) {
 	try := func(layer map[string]string, from *row, factor int64, source Source) bool {
 		text, ok := layer[from.Name]
 		if !ok {
@@ -87,6 +88,9 @@ func (l *Layers) each(r *row, use func(candidate) bool) {
 		}
 	default:
 		synonyms = []Synonym{{r.Name, 1}}
+		if others {
+			synonyms = append(synonyms, r.Synonyms...)
+		}
 	}
 	layers := [...]map[string]string{l.DynamicBroker, l.DynamicDefaultBroker, l.Static}
 	for i, layer := range layers {
@@ -120,7 +124,7 @@ func (c candidate) convert() Value {
 
 func (l *Layers) value(scope Scope, name string) Value {
 	v := Value{Null: true}
-	l.each(settings.byName[key{scope, name}], func(c candidate) bool {
+	l.each(settings.byName[key{scope, name}], false, func(c candidate) bool {
 		v = c.convert()
 		return false
 	})
@@ -138,7 +142,8 @@ func (l *Layers) Describe(scope Scope, name string) (e Entry, ok bool) {
 
 func (l *Layers) describe(r *row) Entry {
 	e := Entry{Setting: r.Setting, ValueNull: true, Source: Default}
-	l.each(r, func(c candidate) bool {
+	others := r.Scope == Broker && !l.value(Broker, r.Name).Null // as Kafka, which hides them behind an unset log.retention.ms
+	l.each(r, others, func(c candidate) bool {
 		if len(e.Synonyms) == 0 {
 			e.Source = c.source
 			if !r.Sensitive {

@@ -112,7 +112,12 @@ func (e *InvalidValue) Error() string {
 // Where Kafka takes NaN and infinities for a DOUBLE, Parse does not: no limit holds them.
 func (s *Setting) Parse(text string) (Value, error) {
 	text = strings.TrimSpace(text)
-	invalid := func(why string) (Value, error) { return Value{}, &InvalidValue{Name: s.Name, Value: text, Why: why} }
+	invalid := func(why string) (Value, error) {
+		if strings.HasPrefix(why, requirement) {
+			return Value{}, conflict(why)
+		}
+		return Value{}, &InvalidValue{Name: s.Name, Value: text, Why: why}
+	}
 	notANumber := "Not a number of type " + s.Type.String()
 	var v Value
 	switch s.Type {

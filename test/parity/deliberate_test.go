@@ -22,6 +22,11 @@ var deliberate = []difference{
 	{`^(api-versions|features)/`, `\n  \{Name:"(eligible.leader.replicas|kraft|share|streams|transaction).version"[^\n]*`, ``, "what a feature announces is not there yet"},
 	{`^features/metadata.version`, `only supports versions 7-30`, `only supports versions 30`, "there is one layout of metadata"},
 
+	// Settings of a broker
+	{`^alter-configs-broker-bad/log.flush.interval.ms`, `\{ErrorCode:NONE ResourceType`, `{ErrorCode:INVALID_REQUEST ErrorMessage:"Invalid value -1 for configuration log.flush.interval.ms: Value must be at least 0" ResourceType`, "no time is negative"},
+
+	{`^alter-configs-broker/describe \S+(throttled.rate|per.second) of "1"=1000`, `ConfigType:LONG\}`, `ConfigType:LONG Documentation:text}`, "Kafka has no text for them"},
+
 	// Client metrics
 	{`^telemetry/get`, ` DeltaTemporality:true`, ``, "cumulative values are what /metrics shows"},
 	{`^telemetry/push (no telemetry|half of it)`, `ErrorCode:NONE`, `ErrorCode:INVALID_RECORD`, "Kafka does not look"},

@@ -25,7 +25,7 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios, telemetryScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios, telemetryScenarios, brokerSettingScenarios)
 
 // settingsOf are those of the broker that a scenario runs against, beside the defaults.
 func settingsOf(sc scenario) map[string]string {
@@ -37,6 +37,11 @@ func settingsOf(sc scenario) map[string]string {
 	for i := range telemetryScenarios {
 		if telemetryScenarios[i].name == sc.name {
 			return map[string]string{"telemetry.max.bytes": "5000"}
+		}
+	}
+	for i := range brokerSettingScenarios {
+		if brokerSettingScenarios[i].name == sc.name {
+			return map[string]string{"log.retention.ms": "600000", "max.connections": "1000"}
 		}
 	}
 	for i := range featureScenarios {

@@ -25,6 +25,7 @@ func (b *Broker) startAdmin() error {
 	}
 	server, err := admin.New(admin.Config{
 		Env: b.doors.env, Network: b.doors.network, Collectors: collectors, Named: map[string]prometheus.Collector{"ottla": ours, "jmx": kafkas},
+		Trace:  b.trace,
 		Health: []admin.Check{{Name: "log directories", Run: b.checkDirectories}},
 		Ready: []admin.Check{
 			{Name: "log directories", Run: b.checkDirectories},

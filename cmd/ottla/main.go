@@ -72,6 +72,7 @@ func newRoot() *cobra.Command {
 		newTop(),
 		newBench(),
 		newDoctor(),
+		newTrace(),
 		newCluster(),
 		newProducers(),
 		newExport(),

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,8 @@ type Config struct {
 	Collectors []prometheus.Collector
 	// Named are what /metrics?names=NAME shows instead, and nothing else.
 	Named map[string]prometheus.Collector
+	// Trace, if set, answers /trace. See Tracer.
+	Trace Tracer
 	// AllowRemote lets Listen bind addresses that other machines can reach.
 	AllowRemote bool
 	// Failed tells of an HTTP connection or a collector that failed, in one line. May be nil.
@@ -54,6 +57,7 @@ type Server struct {
 	config Config
 	http   *http.Server
 	group  *run.Group
+	traces atomic.Int32 // that run
 
 	mu     sync.Mutex
 	closed bool
@@ -98,6 +102,9 @@ func New(config Config) (*Server, error) {
 func (s *Server) routes(registries map[string]*prometheus.Registry, failures *log.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metricsByName(registries, failures))
+	if s.config.Trace != nil {
+		mux.HandleFunc("GET /trace", s.trace)
+	}
 	mux.HandleFunc("GET /healthz", answerChecks(s.config.Health))
 	mux.HandleFunc("GET /readyz", answerChecks(s.config.Ready))
 	// Importing pprof also registers on http.DefaultServeMux, which nothing here serves.
@@ -107,7 +114,7 @@ func (s *Server) routes(registries map[string]*prometheus.Registry, failures *lo
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "/metrics\n/healthz\n/readyz\n/debug/pprof/")
+		fmt.Fprintln(w, "/metrics\n/healthz\n/readyz\n/trace\n/debug/pprof/")
 	})
 	return mux
 }

@@ -4,6 +4,7 @@
 //	                   ?names=jmx: the same by the names of Kafka's exporters, as package ottla says
 //	GET /healthz       200 while the process serves HTTP and no health check fails: restart me when this is not so
 //	GET /readyz        200 when every readiness check passes, else 503; the reasons are in the JSON either way
+//	GET /trace         requests as they end, a line of JSON each: ?client=GLOB&api=NAME&for=10s
 //	GET /debug/pprof/  profiles of the Go runtime
 //
 // It knows no broker: what it shows comes from functions and collectors that package ottla, its only caller, gives it. It

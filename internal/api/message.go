@@ -32,6 +32,9 @@ func decode(r *Request, d *wire.Decoder, m wire.Message) error {
 	err := m.Decode(d, r.Version)
 	d.Reset(nil)
 	d.Strings = nil
+	if err == nil {
+		r.Trace.asked(m)
+	}
 	r.Acting = true
 	return err
 }
@@ -45,6 +48,7 @@ func hangup(r *Request, err error) Outcome {
 // reply encodes a whole response. What cannot be encoded is our own fault, and nothing can be said to the client any more.
 func reply(r *Request, m wire.Message) Outcome {
 	r.Acting = false
+	r.Trace.answered(m)
 	if err := m.Encode(r.Reply, r.Version); err != nil {
 		return hangup(r, fmt.Errorf("answer %s: %w", wire.APIName(r.Key), err))
 	}

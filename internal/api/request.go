@@ -54,6 +54,9 @@ type Request struct {
 	// changed half of something. A panic outside that time is the request's alone.
 	Acting bool
 
+	// Trace, where the server has set it, is filled by decode and reply.
+	Trace *Trace
+
 	// Waker is set by the server. See Wake.
 	Waker func(*Request)
 	// Pending is set by the handler that returns Parked.

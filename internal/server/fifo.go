@@ -72,6 +72,7 @@ type slot struct {
 	// Monotonic times of the request's way: the handler was called, and returned; the reply was ready, which for a parked one is when it
 	// was woken (under conn.mu).
 	started, handled, readied time.Duration
+	traced                    *Traced // nil unless somebody traces it
 	// abandoned: its handler panicked, so that nobody knows who still holds the request.
 	abandoned bool
 	waker     func(*api.Request)
@@ -112,6 +113,7 @@ func (p *pools) recycle(s *slot) {
 	}
 	p.takeReplyBuffer(s)
 	s.request = api.Request{}
+	s.sent, s.traced = 0, nil
 	s.conn, s.stats, s.waited, s.ready, s.woken, s.readied = nil, nil, false, false, false, 0
 	p.slots.Put(s)
 }
@@ -213,6 +215,9 @@ func (c *connection) isFull() bool {
 
 // drop ends a request whose reply nobody will read.
 func (c *connection) drop(s *slot) {
+	if s.request.Trace != nil {
+		s.endTrace(EndedWithConnection, s.tracePath())
+	}
 	if s.ready {
 		c.server.buffers.charge(-int64(len(s.encoder.Buf)))
 		c.server.pools.recycle(s)
@@ -304,5 +309,9 @@ func (s *slot) path(collected, now time.Duration) Path {
 
 // observe adds a reply that left at now to the statistics.
 func (s *slot) observe(collected, now time.Duration) {
-	s.stats.reply(s, s.path(collected, now))
+	path := s.path(collected, now)
+	s.stats.reply(s, path)
+	if s.request.Trace != nil {
+		s.endTrace(EndedByReply, path)
+	}
 }

@@ -290,6 +290,9 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	s.stats = c.server.stats.of(r.Key)
 	s.stats.request(s.size)
 	pools.startReply(s)
+	if all := c.server.tracing.Load(); all != nil {
+		s.beginTrace(*all)
+	}
 	s.started = c.clock
 	outcome := c.run(s, entry)
 	c.clock = c.server.env.Monotonic()
@@ -299,10 +302,17 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 		c.push(s, outcome)
 		return nil
 	case api.Silent:
-		s.stats.silent(s.path(c.clock, c.clock))
+		path := s.path(c.clock, c.clock)
+		s.stats.silent(path)
+		if r.Trace != nil {
+			s.endTrace(EndedSilently, path)
+		}
 		pools.recycle(s)
 		return nil
 	default:
+		if r.Trace != nil {
+			s.endTrace(EndedByHangup, s.tracePath())
+		}
 		end := &ending{hangupReason(r.Err), fmt.Errorf("%s version %d: %w", wire.APIName(r.Key), r.Version, hangupCause(r.Err))}
 		pools.recycle(s)
 		return end

@@ -38,6 +38,9 @@ type Server struct {
 	writers writers
 	stats   counters
 
+	tracers tracers
+	tracing atomic.Pointer[[]*tracer] // what requests see of tracers
+
 	mu          sync.Mutex
 	listeners   []listener
 	connections map[*connection]struct{}

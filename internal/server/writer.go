@@ -113,6 +113,9 @@ func (c *connection) take(w *replyWriter, s *slot, outcome api.Outcome) {
 		c.mu.Unlock()
 		return
 	case api.Hangup:
+		if s.request.Trace != nil {
+			s.endTrace(EndedByHangup, s.tracePath())
+		}
 		w.hangup = hangupCause(s.request.Err)
 	}
 	c.server.pools.recycle(s)
@@ -141,6 +144,8 @@ func (c *connection) sent(w *replyWriter, left bool) {
 	for i, s := range w.slots {
 		if left {
 			s.observe(w.collected, now)
+		} else if s.request.Trace != nil {
+			s.endTrace(EndedWithConnection, s.path(w.collected, now))
 		}
 		c.server.pools.recycle(s)
 		w.slots[i] = nil

@@ -22,6 +22,11 @@ help:
 build:
 	$(BUILD) -o bin/ottla ./cmd/ottla
 
+## man        the manual pages, at bin/man1
+.PHONY: man
+man: build
+	./bin/ottla man bin/man1
+
 ## demo       publish 20,000 real flights, kill -9 the broker in the middle, read all back and check it
 .PHONY: demo
 demo: build

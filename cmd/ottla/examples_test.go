@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -243,5 +244,29 @@ func shellWords(line string) (words []string, err error) {
 			open = true
 			word.WriteRune(c)
 		}
+	}
+}
+
+// TestCommandsAreDocumented: docs/cli.md has every command of the first level, and none that is not there.
+func TestCommandsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(text), "\n## ")
+	documented := regexp.MustCompile("`ottla ([a-z-]+)`").FindAllStringSubmatch(table, -1)
+	names := map[string]bool{}
+	for _, m := range documented {
+		names[m[1]] = true
+	}
+	delete(names, "help")
+	for _, cmd := range newRoot().Commands() {
+		if cmd.IsAvailableCommand() && cmd.Name() != "help" && !names[cmd.Name()] {
+			t.Errorf("docs/cli.md lacks ottla %s", cmd.Name())
+		}
+		delete(names, cmd.Name())
+	}
+	for name := range names {
+		t.Errorf("docs/cli.md has ottla %s, which is not there", name)
 	}
 }

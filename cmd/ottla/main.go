@@ -80,6 +80,7 @@ func newRoot() *cobra.Command {
 		newApply(),
 		newProfile(),
 		newCompletion(),
+		newMan(),
 		newVersion(),
 	)
 	addCompletion(root)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -34,6 +35,7 @@ type change struct {
 	topics      *edit[string, *Topic]
 	topicsByID  *edit[ids.TopicID, *Topic]
 	configs     *edit[ConfigResource, map[string]string]
+	quotas      *edit[quota.Entity, map[string]float64]
 	kept        *edit[string, wire.MetadataRecord]
 	brokers     []*Broker
 	features    map[string]int16
@@ -42,17 +44,18 @@ type change struct {
 
 	ownTopics               map[ids.TopicID]bool    // topics whose struct and partitions are already copies
 	ownConfigs              map[ConfigResource]bool // maps that are already copies
+	ownQuotas               map[quota.Entity]bool   // the same
 	ownBrokers, ownFeatures bool
 }
 
 func newChange(i *Image) *change {
-	return &change{topics: newEdit(i.topics), topicsByID: newEdit(i.topicsByID), configs: newEdit(i.configs), kept: newEdit(i.kept),
-		brokers: i.brokers, features: i.features, producerIDs: i.producerIDs, transaction: i.transaction}
+	return &change{topics: newEdit(i.topics), topicsByID: newEdit(i.topicsByID), configs: newEdit(i.configs), quotas: newEdit(i.quotas),
+		kept: newEdit(i.kept), brokers: i.brokers, features: i.features, producerIDs: i.producerIDs, transaction: i.transaction}
 }
 
 func (c *change) image(end ids.Offset, epoch ids.LeaderEpoch) *Image {
-	return &Image{topics: c.topics.shards, topicsByID: c.topicsByID.shards, configs: c.configs.shards, kept: c.kept.shards,
-		brokers: c.brokers, features: c.features, producerIDs: c.producerIDs, transaction: c.transaction, end: end, epoch: epoch}
+	return &Image{topics: c.topics.shards, topicsByID: c.topicsByID.shards, configs: c.configs.shards, quotas: c.quotas.shards,
+		kept: c.kept.shards, brokers: c.brokers, features: c.features, producerIDs: c.producerIDs, transaction: c.transaction, end: end, epoch: epoch}
 }
 
 func corrupt(format string, args ...any) error {
@@ -121,6 +124,8 @@ func (c *change) effect(r wire.MetadataRecord) error {
 		}
 	case *wire.ProducerIdsRecord:
 		c.producerIDs = ProducerIDs{Next: ids.ProducerID(r.NextProducerId), Broker: ids.BrokerID(r.BrokerId), BrokerEpoch: ids.BrokerEpoch(r.BrokerEpoch)}
+	case *wire.ClientQuotaRecord:
+		return c.setQuota(r)
 	case *wire.NoOpRecord, *wire.ZkMigrationStateRecord:
 	default:
 		return c.keep(r)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 )
 
 // Delta is what differs between two Images. All lists are sorted.
@@ -15,6 +16,7 @@ type Delta struct {
 	Deleted       []*Topic // in Before; a topic that was deleted and created anew is in both lists
 	Changed       []TopicChange
 	Configs       []ConfigResource // whose overrides differ
+	Quotas        []quota.Entity   // whose quotas differ
 	Brokers       []ids.BrokerID   // registered, changed or unregistered
 	Features      bool
 	ProducerIDs   bool
@@ -53,6 +55,11 @@ func Between(before, after *Image) *Delta {
 			d.Configs = append(d.Configs, resource)
 		}
 	}
+	for entity := range difference(before.quotas, after.quotas) {
+		if !maps.Equal(before.Quotas(entity), after.Quotas(entity)) {
+			d.Quotas = append(d.Quotas, entity)
+		}
+	}
 	for _, b := range before.brokers {
 		if now, ok := after.Broker(b.ID); !ok || now != b {
 			d.Brokers = append(d.Brokers, b.ID)
@@ -72,13 +79,14 @@ func Between(before, after *Image) *Delta {
 	slices.SortFunc(d.Configs, func(a, b ConfigResource) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
 	})
+	slices.SortFunc(d.Quotas, quota.Entity.Compare)
 	slices.Sort(d.Brokers)
 	return d
 }
 
 // Empty reports that the Images say the same, apart from their offsets and what nothing acts on.
 func (d *Delta) Empty() bool {
-	return len(d.Created)+len(d.Deleted)+len(d.Changed)+len(d.Configs)+len(d.Brokers) == 0 && !d.Features && !d.ProducerIDs
+	return len(d.Created)+len(d.Deleted)+len(d.Changed)+len(d.Configs)+len(d.Quotas)+len(d.Brokers) == 0 && !d.Features && !d.ProducerIDs
 }
 
 func changedPartitions(old, new *Topic) []int32 {

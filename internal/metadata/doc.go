@@ -10,6 +10,6 @@
 //
 //	image(snapshot(image)) == image        replay(log) == replay(snapshot + tail of the log)
 //
-// Kinds of records that nothing here acts on yet (quotas, ACLs, SCRAM credentials, delegation tokens, controllers) are
+// Kinds of records that nothing here acts on yet (ACLs, SCRAM credentials, delegation tokens, controllers) are
 // kept whole in the Image, so that a snapshot loses nothing that a log had.
 package metadata

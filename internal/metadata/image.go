@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -17,6 +18,7 @@ type Image struct {
 	topics      shards[string, *Topic]
 	topicsByID  shards[ids.TopicID, *Topic]
 	configs     shards[ConfigResource, map[string]string]
+	quotas      shards[quota.Entity, map[string]float64]
 	kept        shards[string, wire.MetadataRecord] // records that nothing acts on yet, by kind and identity
 	brokers     []*Broker                           // sorted by ID
 	features    map[string]int16

@@ -2,8 +2,6 @@ package metadata
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -29,13 +27,6 @@ func keptKey(r wire.MetadataRecord) (key string, remove bool) {
 		return fmt.Sprintf("01 %d", r.ControllerId), false
 	case *wire.UnregisterControllerRecord:
 		return fmt.Sprintf("01 %d", r.ControllerId), true
-	case *wire.ClientQuotaRecord:
-		parts := make([]string, len(r.Entity))
-		for i, e := range r.Entity {
-			parts[i] = fmt.Sprintf("%q=%t%q", e.EntityType, e.EntityName.Valid, e.EntityName.Value)
-		}
-		slices.Sort(parts) // an entity is a set
-		return fmt.Sprintf("02 %s %q", strings.Join(parts, ","), r.Key), r.Remove
 	case *wire.AccessControlEntryRecord:
 		return "03 " + r.Id.String(), false
 	case *wire.RemoveAccessControlEntryRecord:

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -27,6 +28,7 @@ type state struct {
 	Brokers  []*Broker
 	Features map[string]int16
 	Producer ProducerIDs
+	Quotas   map[quota.Entity]map[string]float64
 	Kept     map[string]wire.MetadataRecord
 	End      ids.Offset
 	Epoch    ids.LeaderEpoch
@@ -34,6 +36,7 @@ type state struct {
 
 func stateOf(i *Image) state {
 	s := state{Topics: map[string]*Topic{}, ByID: map[ids.TopicID]string{}, Configs: map[ConfigResource]map[string]string{}, Kept: map[string]wire.MetadataRecord{},
+		Quotas:  map[quota.Entity]map[string]float64{},
 		Brokers: append([]*Broker{}, i.Brokers()...), Features: map[string]int16{}, Producer: i.ProducerIDs(), End: i.End(), Epoch: i.Epoch()}
 	for n, t := range i.topics.all() {
 		s.Topics[n] = t
@@ -43,6 +46,9 @@ func stateOf(i *Image) state {
 	}
 	for r, v := range i.configs.all() {
 		s.Configs[r] = v
+	}
+	for e, v := range i.quotas.all() {
+		s.Quotas[e] = v
 	}
 	for k, r := range i.kept.all() {
 		s.Kept[k] = r
@@ -189,7 +195,7 @@ func (s *script) record() []wire.MetadataRecord {
 		}
 		return s.topics[s.r.IntN(len(s.topics))]
 	}
-	switch n := s.r.IntN(20); {
+	switch n := s.r.IntN(21); {
 	case n < 4:
 		s.next++
 		t := &wire.TopicRecord{Name: fmt.Sprintf("topic-%d", s.next), TopicId: s.id()}
@@ -251,12 +257,28 @@ func (s *script) record() []wire.MetadataRecord {
 		return one(&wire.FeatureLevelRecord{Name: fmt.Sprintf("f%d", s.r.IntN(3)), FeatureLevel: int16(s.r.IntN(3))})
 	case n < 17:
 		return one(&wire.ProducerIdsRecord{BrokerId: 1, BrokerEpoch: 3, NextProducerId: int64(1000 * s.r.IntN(9))})
-	case n < 18:
-		return one(&wire.ClientQuotaRecord{Entity: []wire.ClientQuotaRecordEntityData{{EntityType: "user", EntityName: wire.NullString{}}}, Key: "k", Value: s.r.Float64(), Remove: s.r.IntN(4) == 0})
 	case n < 19:
+		return one(s.quota())
+	case n < 20:
 		return one(&wire.UserScramCredentialRecord{Name: "u", Mechanism: 1, Salt: []byte{1}, StoredKey: []byte{2}, ServerKey: []byte{3}, Iterations: 4096})
 	}
 	return one(&wire.NoOpRecord{})
+}
+
+// quota sets or removes a quota of one of a few entities, whose parts come in any order.
+func (s *script) quota() *wire.ClientQuotaRecord {
+	name := func() wire.NullString {
+		if s.r.IntN(2) == 0 {
+			return wire.NullString{}
+		}
+		return wire.SomeString(fmt.Sprintf("n%d", s.r.IntN(2)))
+	}
+	parts := [][]string{{"user"}, {"client-id"}, {"user", "client-id"}, {"client-id", "user"}, {"ip"}}[s.r.IntN(5)]
+	r := &wire.ClientQuotaRecord{Key: fmt.Sprintf("k%d", s.r.IntN(2)), Value: s.r.Float64(), Remove: s.r.IntN(2) == 0}
+	for _, kind := range parts {
+		r.Entity = append(r.Entity, wire.ClientQuotaRecordEntityData{EntityType: kind, EntityName: name()})
+	}
+	return r
 }
 
 // TestRandomHistories holds, after every batch of random histories: a snapshot reads back as the Image; the Delta names
@@ -324,6 +346,20 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 		if b.Configs[r] == nil {
 			configs++
 		}
+	}
+	quotas := 0
+	for e := range b.Quotas {
+		if !maps.Equal(a.Quotas[e], b.Quotas[e]) {
+			quotas++
+		}
+	}
+	for e := range a.Quotas {
+		if b.Quotas[e] == nil {
+			quotas++
+		}
+	}
+	if len(d.Quotas) != quotas {
+		t.Fatalf("seed %d: delta names the quotas %v; want %d of them", seed, d.Quotas, quotas)
 	}
 	if len(d.Created) != created || len(d.Deleted) != deleted || len(d.Changed) != changed || len(d.Configs) != configs ||
 		d.Features == cmp.Equal(a.Features, b.Features) || d.ProducerIDs == (a.Producer == b.Producer) {
@@ -404,6 +440,8 @@ func TestImpossibleRecords(t *testing.T) {
 		&wire.UnfenceBrokerRecord{Id: 2, Epoch: 5},
 		&wire.ClearElrRecord{TopicName: "nope"},
 		&wire.EndTransactionRecord{},
+		&wire.ClientQuotaRecord{Key: "k"},
+		&wire.ClientQuotaRecord{Entity: []wire.ClientQuotaRecordEntityData{{EntityType: "galaxy"}}, Key: "k"},
 	} {
 		if _, err := base.Apply([]wire.MetadataRecord{r}, 3, 0); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%T %+v: %v", r, r, err)

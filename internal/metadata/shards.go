@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 )
 
 // shardCount is a compromise: copying 256 pointers and one shard of 10,000 / 256 entries per batch is microseconds.
@@ -143,6 +144,8 @@ func shardOf[K comparable](k K) int {
 		return int(fold(14695981039346656037, k))
 	case ConfigResource:
 		return int(fold(14695981039346656037^uint64(k.Type), k.Name))
+	case quota.Entity:
+		return int(fold(14695981039346656037, k.User.Name+k.ClientID.Name+k.IP.Name))
 	case ids.TopicID:
 		return int(k[3] ^ k[11])
 	}

@@ -20,7 +20,7 @@ const metadataVersion = "metadata.version"
 
 // Records yields the records that lead from Empty to i, in an order that depends on nothing but i.
 func (i *Image) records(yield func(wire.MetadataRecord) bool) {
-	for _, part := range []func(*Image, func(wire.MetadataRecord) bool) bool{featureRecords, brokerRecords, topicRecords, configRecords, otherRecords} {
+	for _, part := range []func(*Image, func(wire.MetadataRecord) bool) bool{featureRecords, brokerRecords, topicRecords, configRecords, quotaRecords, otherRecords} {
 		if !part(i, yield) {
 			return
 		}

@@ -72,6 +72,12 @@ var brokerSettings = []Setting{
 	{Name: "max.request.partition.size.limit", Type: Int, Default: "2000", Check: atLeast(1), Doc: "Most partitions in one reply to DescribeTopicPartitions."},
 	{Name: "producer.id.expiration.ms", Type: Int, Default: "86400000", Dynamic: true, Check: atLeast(1), Doc: "Time in milliseconds after which an idle idempotent producer is forgotten."},
 
+	// Client quotas (KIP-13, KIP-599).
+	{Name: "quota.window.num", Type: Int, Default: "11", Check: atLeast(1), Doc: "Windows over which the rates of client quotas are taken: the last one is still open."},
+	{Name: "quota.window.size.seconds", Type: Int, Default: "1", Check: atLeast(1), Doc: "Seconds of one window of client quotas, and the longest throttling by request_percentage and connection_creation_rate."},
+	{Name: "controller.quota.window.num", Type: Int, Default: "11", Check: atLeast(1), Doc: "Windows of controller_mutation_rate: that many times its size is what may be saved up for a burst."},
+	{Name: "controller.quota.window.size.seconds", Type: Int, Default: "1", Check: atLeast(1), Doc: "Seconds of one window of controller_mutation_rate."},
+
 	// The metadata log.
 	{Name: "metadata.log.max.record.bytes.between.snapshots", Type: Long, Default: "20971520", Check: atLeast(1), Doc: "Bytes of metadata records after which a snapshot is written."},
 	{Name: "metadata.log.max.snapshot.interval.ms", Type: Long, Default: "3600000", Check: atLeast(0), Doc: "Time in milliseconds after which a snapshot is written if there are new records; 0 is never by time."},

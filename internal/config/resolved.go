@@ -157,6 +157,7 @@ type BrokerConfig struct {
 	AuditFile                string // "": none
 	AuditFileBytes           int64
 	AuditFiles               int
+	Quota                    Quota
 	DefaultTopicDurability   Durability
 	DefaultTopicSegmentBytes int
 }
@@ -167,6 +168,12 @@ func (l *Layers) logDirs() []string {
 		return dirs.List
 	}
 	return l.value(Broker, "log.dir").List
+}
+
+// Quota are the windows over which client quotas are measured, all at least 1.
+type Quota struct {
+	Windows, WindowSeconds                     int
+	ControllerWindows, ControllerWindowSeconds int // of controller_mutation_rate
 }
 
 // BrokerConfig resolves every broker setting that has a meaning here.
@@ -197,6 +204,10 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		SnapshotMaxBytes: number("metadata.log.max.record.bytes.between.snapshots"), SnapshotMaxMs: number("metadata.log.max.snapshot.interval.ms"),
 		AuditFile: l.value(Broker, "ottla.audit.file").Text, AuditFileBytes: number("ottla.audit.file.bytes"), AuditFiles: int(number("ottla.audit.files")),
 		TelemetryMaxBytes: int32(number("telemetry.max.bytes")), MetricsJMXNames: l.value(Broker, "ottla.metrics.jmx.names").Bool,
+		Quota: Quota{
+			Windows: int(number("quota.window.num")), WindowSeconds: int(number("quota.window.size.seconds")),
+			ControllerWindows: int(number("controller.quota.window.num")), ControllerWindowSeconds: int(number("controller.quota.window.size.seconds")),
+		},
 		DefaultTopicDurability: topic.Durability, DefaultTopicSegmentBytes: topic.SegmentBytes,
 	}
 }

@@ -65,7 +65,7 @@ func (b *bench) register(id int32, incarnation byte, rack string) *wire.BrokerRe
 
 func (b *bench) create(validateOnly bool, topics ...wire.CreateTopicsRequestCreatableTopic) *wire.CreateTopicsResponse {
 	b.t.Helper()
-	records, resp := b.c.CreateTopics(&wire.CreateTopicsRequest{Topics: topics, ValidateOnly: validateOnly}, b.at)
+	records, resp := b.c.CreateTopics(&wire.CreateTopicsRequest{Topics: topics, ValidateOnly: validateOnly}, nil, b.at)
 	if validateOnly && len(records) > 0 {
 		b.t.Fatal("records with ValidateOnly")
 	}
@@ -281,7 +281,7 @@ func TestDeleteTopics(t *testing.T) {
 		{[]entry{{TopicId: d5}, named("d1")}, []want{{"d5", true, 0, ""}, {"d1", true, 0, ""}}, 1},
 		{nil, nil, 1},
 	} {
-		records, resp := b.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: c.entries}, b.at)
+		records, resp := b.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: c.entries}, nil, b.at)
 		b.run(records)
 		var got []want
 		for _, r := range resp.Responses {
@@ -304,7 +304,7 @@ func TestDeleteTopics(t *testing.T) {
 
 	off := newBench(t, map[string]string{"delete.topic.enable": "false"}, 1)
 	off.create(false, topic("d1", 1, 1))
-	records, resp := off.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: []entry{named("d1")}}, off.at)
+	records, resp := off.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: []entry{named("d1")}}, nil, off.at)
 	if r := resp.Responses[0]; records != nil || r.ErrorCode != 73 || r.ErrorMessage.Valid {
 		t.Errorf("deletion disabled: %+v", r)
 	}
@@ -470,11 +470,15 @@ func TestReplayEqualsLive(t *testing.T) {
 		var snapshot bytes.Buffer
 		var snapshotID machine.SnapshotID
 		for step := range 120 {
-			switch dice.IntN(8) {
+			switch dice.IntN(9) {
+			case 8:
+				b.alterQuotas(false, quotaEntry([]string{"user", fmt.Sprintf("u%d", dice.IntN(3))}, quotaOp("producer_byte_rate", float64(1+step))),
+					quotaEntry([]string{"client-id", "<default>", "user", fmt.Sprintf("u%d", dice.IntN(3))}, quotaOp("request_percentage", 0.5), noQuota("producer_byte_rate")),
+					quotaEntry([]string{"user", fmt.Sprintf("u%d", dice.IntN(3))}, noQuota("producer_byte_rate")))
 			case 0, 1, 2:
 				b.create(dice.IntN(5) == 0, topic(fmt.Sprintf("t%d", dice.IntN(30)), 1+dice.Int32N(4), 1, "retention.ms=5"), topic("bad name", 1, 1))
 			case 3:
-				records, _ := b.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString(fmt.Sprintf("t%d", dice.IntN(30)))}}}, b.at)
+				records, _ := b.c.DeleteTopics(&wire.DeleteTopicsRequest{Topics: []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString(fmt.Sprintf("t%d", dice.IntN(30)))}}}, nil, b.at)
 				b.run(records)
 			case 4:
 				b.register(1, byte(step), "")

@@ -21,7 +21,7 @@ const maxPartitionsPerRequest = 10_000
 // CreateTopics decides on new topics, in Kafka 4.3.1's order of checks and with its sentences. Each topic succeeds or
 // fails by itself, except where the request as a whole is too large. The reply has one result per name, in the request's
 // order. With ValidateOnly there are no records, and the reply is what it would be.
-func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, _ machine.Moment) ([]machine.Record, *wire.CreateTopicsResponse) {
+func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, allow Allow, _ machine.Moment) ([]machine.Record, *wire.CreateTopicsResponse) {
 	resp := new(wire.CreateTopicsResponse)
 	resp.Default()
 	count := make(map[string]int, len(req.Topics))
@@ -30,7 +30,7 @@ func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, _ machine.Momen
 	}
 	var messages []wire.MetadataRecord
 	settled := make(map[string]bool, len(req.Topics))
-	m := &creation{Controller: c, defaults: c.settings(nil).BrokerConfig(), many: len(req.Topics) > 1}
+	m := &creation{Controller: c, defaults: c.settings(nil).BrokerConfig(), many: len(req.Topics) > 1, allow: allow}
 	tooMany := m.tooManyPartitions(req, count)
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -53,7 +53,7 @@ func (c *Controller) CreateTopics(req *wire.CreateTopicsRequest, _ machine.Momen
 		}
 		if refused != nil {
 			result = newResult(t.Name)
-			result.ErrorCode, result.ErrorMessage = refused.code, wire.SomeString(refused.message)
+			result.ErrorCode, result.ErrorMessage = refused.code, wire.NullString{Value: refused.message, Valid: refused.message != ""}
 		}
 		messages = append(messages, created...)
 		if len(messages) > maxRecords {
@@ -72,6 +72,7 @@ type creation struct {
 	*Controller
 	defaults config.BrokerConfig
 	many     bool // the request names more than one topic
+	allow    Allow
 	// plain describes the settings of a topic without any of its own; nil until one is made.
 	plain []wire.CreateTopicsResponseCreatableTopicConfigs
 	// byShape finds existing topics by their shape; nil until it is asked for.
@@ -140,6 +141,9 @@ func (m *creation) createTopic(t *wire.CreateTopicsRequestCreatableTopic, result
 	}
 	replicas, refused := m.replicasOf(t)
 	if refused != nil {
+		return nil, refused
+	}
+	if refused := m.allow.check(len(replicas)); refused != nil {
 		return nil, refused
 	}
 	id := m.newTopicID()

@@ -10,7 +10,7 @@ import (
 // DeleteTopics decides on the end of topics, named or by id, as Kafka 4.3.1 does: a name or id that is given twice, or a
 // topic that is given by both, is not deleted. Each topic succeeds or fails by itself. Kafka shuffles its results; here
 // they have the request's order.
-func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, _ machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
+func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, allow Allow, _ machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
 	if !c.settings(nil).BrokerConfig().DeleteTopics {
 		return nil, FailDeleteTopics(req, wire.ErrorTopicDeletionDisabled)
 	}
@@ -48,8 +48,11 @@ func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, _ machine.Momen
 		if topic != nil {
 			result.Name, result.TopicId = wire.SomeString(topic.Name), wire.UUID(topic.ID)
 		}
+		if refused == nil {
+			refused = allow.check(len(topic.Partitions))
+		}
 		if refused != nil {
-			result.ErrorCode, result.ErrorMessage = refused.code, wire.SomeString(refused.message)
+			result.ErrorCode, result.ErrorMessage = refused.code, wire.NullString{Value: refused.message, Valid: refused.message != ""}
 		} else {
 			messages = append(messages, &wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)})
 		}

@@ -11,7 +11,7 @@ import (
 // sentences. Each topic succeeds or fails by itself; a name that is given twice fails. The reply has one result per name,
 // in the request's order (Kafka puts duplicates first and the others in the order of a hash). With ValidateOnly there are
 // no records, and the reply is what it would be.
-func (c *Controller) CreatePartitions(req *wire.CreatePartitionsRequest, _ machine.Moment) ([]machine.Record, *wire.CreatePartitionsResponse) {
+func (c *Controller) CreatePartitions(req *wire.CreatePartitionsRequest, allow Allow, _ machine.Moment) ([]machine.Record, *wire.CreatePartitionsResponse) {
 	count := make(map[string]int, len(req.Topics))
 	for i := range req.Topics {
 		count[req.Topics[i].Name]++
@@ -21,7 +21,7 @@ func (c *Controller) CreatePartitions(req *wire.CreatePartitionsRequest, _ machi
 		if count[t.Name] > 1 {
 			return refuse(wire.ErrorInvalidRequest, "Duplicate topic name.")
 		}
-		more, refused := c.morePartitions(t, maxRecords-len(messages))
+		more, refused := c.morePartitions(t, maxRecords-len(messages), allow)
 		messages = append(messages, more...)
 		return refused
 	})
@@ -59,7 +59,7 @@ func answerPartitions(req *wire.CreatePartitionsRequest, decide func(*wire.Creat
 
 // morePartitions makes the records of one topic's new partitions, at most limit. They have as many replicas as the topic's
 // first partition, and are spread as those of a new topic.
-func (c *Controller) morePartitions(t *wire.CreatePartitionsRequestCreatePartitionsTopic, limit int) ([]wire.MetadataRecord, *problem) {
+func (c *Controller) morePartitions(t *wire.CreatePartitionsRequestCreatePartitionsTopic, limit int, allow Allow) ([]wire.MetadataRecord, *problem) {
 	topic, ok := c.image.Topic(t.Name)
 	if !ok {
 		return nil, &problem{code: wire.ErrorUnknownTopicOrPartition}
@@ -79,6 +79,9 @@ func (c *Controller) morePartitions(t *wire.CreatePartitionsRequestCreatePartiti
 	case additional > limit:
 		// Kafka fails here with UNKNOWN_SERVER_ERROR and no words.
 		return nil, refuse(wire.ErrorPolicyViolation, "Excessively large number of partitions per request.")
+	}
+	if refused := allow.check(additional); refused != nil {
+		return nil, refused
 	}
 	factor := len(topic.Partitions[0].Replicas)
 	var replicas [][]ids.BrokerID

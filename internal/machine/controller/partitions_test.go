@@ -12,7 +12,7 @@ import (
 
 func (b *bench) extend(validateOnly bool, topics ...wire.CreatePartitionsRequestCreatePartitionsTopic) *wire.CreatePartitionsResponse {
 	b.t.Helper()
-	records, resp := b.c.CreatePartitions(&wire.CreatePartitionsRequest{Topics: topics, ValidateOnly: validateOnly}, b.at)
+	records, resp := b.c.CreatePartitions(&wire.CreatePartitionsRequest{Topics: topics, ValidateOnly: validateOnly}, nil, b.at)
 	if validateOnly && len(records) > 0 {
 		b.t.Fatal("records with ValidateOnly")
 	}

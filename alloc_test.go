@@ -116,6 +116,9 @@ func TestAllocationsOfTheWholePath(t *testing.T) {
 		broker := ottlatest.Start(t, ottlatest.WithDataDir(t.TempDir()), ottlatest.WithSetting("ottla.durability", durability))
 		client := newClient(t, broker)
 		produce(t, client, "t", 0, 1)
+		for _, key := range []string{"producer_byte_rate", "consumer_byte_rate", "request_percentage"} { // counting costs none either
+			setQuota(t, client, "client-id", "raw", key, 1e12)
+		}
 		raw := dialRaw(t, broker)
 		for _, c := range []struct {
 			name  string

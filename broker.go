@@ -224,13 +224,14 @@ func (b *Broker) openServer() error {
 	// The gate is empty until startController fills it; no request is read before Serve.
 	b.controller = &controllerGate{self: ids.BrokerID(b.config.NodeID)}
 	b.cluster.groups = newCoordinators(b.doors.env, b.logger, b.cluster, b.controller)
+	b.cluster.quotas = newQuotas(b.doors.env, s.Quota)
 	b.table = api.NewTable(api.Deps{
 		Env: b.doors.env, Partitions: b.cluster.partitions, Offsets: b.cluster.partitions, Logs: b.cluster.partitions,
 		Deletions: b.cluster.partitions, Controller: b.controller, Groups: b.cluster.groups, Telemetry: b.cluster.telemetry,
-		Cluster: b.cluster, Settings: b.apiSettings(), Audit: b.audit.tell,
+		Cluster: b.cluster, Quotas: b.cluster.quotas, Settings: b.apiSettings(), Audit: b.audit.tell,
 	})
 	b.server = server.New(server.Config{
-		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger),
+		Env: b.doors.env, Network: b.doors.network, Table: b.table, Events: serverEvents(b.logger), Arrivals: b.cluster.quotas,
 		Limits: server.Limits{
 			RequestMaxBytes: int(s.RequestMaxBytes), FirstRequestMaxBytes: int(s.UnauthenticatedMaxBytes), ReplyBytesPerConnection: int(s.ConnectionReplyBytes), FirstRequestTime: time.Duration(s.UnauthenticatedMaxMs) * time.Millisecond,
 			IdleTime: idleTime(s.ConnectionMaxIdleMs), RequestsInFlight: s.ConnectionMaxRequests,

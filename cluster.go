@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/ottla-io/ottla/internal/api"
 	"github.com/ottla-io/ottla/internal/config"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/metadata"
@@ -28,6 +29,7 @@ type cluster struct {
 	logger      *slog.Logger
 	groups      *coordinators
 	telemetry   *telemetry.Manager
+	quotas      *api.Quotas
 	image       atomic.Pointer[metadata.Image]
 	places      places
 	offline     []string // directories that the log has named; of the goroutine that follows
@@ -81,6 +83,9 @@ func (c *cluster) follow(image *metadata.Image) {
 		c.assign(image, change.After, change.Partitions)
 	}
 	c.configure(image, delta)
+	if len(delta.Quotas) > 0 {
+		c.quotas.Set(limitsOf(image))
+	}
 	c.image.Store(image)
 	c.reportPlaces()
 	c.groups.follow(image, delta)

@@ -18,9 +18,9 @@ type controllerGate struct {
 }
 
 // CreateTopics implements api.Controller.
-func (g *controllerGate) CreateTopics(req *wire.CreateTopicsRequest, done func(*wire.CreateTopicsResponse)) {
+func (g *controllerGate) CreateTopics(req *wire.CreateTopicsRequest, allow controller.Allow, done func(*wire.CreateTopicsResponse)) {
 	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.CreateTopicsResponse) {
-		return c.CreateTopics(req, at)
+		return c.CreateTopics(req, allow, at)
 	}, func(resp *wire.CreateTopicsResponse, err error) {
 		if err != nil {
 			resp = controller.FailCreateTopics(req, controller.ErrorCode(err))
@@ -30,9 +30,9 @@ func (g *controllerGate) CreateTopics(req *wire.CreateTopicsRequest, done func(*
 }
 
 // DeleteTopics implements api.Controller.
-func (g *controllerGate) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse)) {
+func (g *controllerGate) DeleteTopics(req *wire.DeleteTopicsRequest, allow controller.Allow, done func(*wire.DeleteTopicsResponse)) {
 	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
-		return c.DeleteTopics(req, at)
+		return c.DeleteTopics(req, allow, at)
 	}, func(resp *wire.DeleteTopicsResponse, err error) {
 		if err != nil {
 			resp = controller.FailDeleteTopics(req, controller.ErrorCode(err))
@@ -42,9 +42,9 @@ func (g *controllerGate) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*
 }
 
 // CreatePartitions implements api.Controller.
-func (g *controllerGate) CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse)) {
+func (g *controllerGate) CreatePartitions(req *wire.CreatePartitionsRequest, allow controller.Allow, done func(*wire.CreatePartitionsResponse)) {
 	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.CreatePartitionsResponse) {
-		return c.CreatePartitions(req, at)
+		return c.CreatePartitions(req, allow, at)
 	}, func(resp *wire.CreatePartitionsResponse, err error) {
 		if err != nil {
 			resp = controller.FailCreatePartitions(req, controller.ErrorCode(err))
@@ -72,6 +72,18 @@ func (g *controllerGate) UpdateFeatures(req *wire.UpdateFeaturesRequest, done fu
 	}, func(resp *wire.UpdateFeaturesResponse, err error) {
 		if err != nil {
 			resp = controller.FailUpdateFeatures(controller.ErrorCode(err))
+		}
+		done(resp)
+	})
+}
+
+// AlterClientQuotas implements api.Controller.
+func (g *controllerGate) AlterClientQuotas(req *wire.AlterClientQuotasRequest, done func(*wire.AlterClientQuotasResponse)) {
+	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.AlterClientQuotasResponse) {
+		return c.AlterClientQuotas(req, at)
+	}, func(resp *wire.AlterClientQuotasResponse, err error) {
+		if err != nil {
+			resp = controller.FailAlterClientQuotas(req, controller.ErrorCode(err))
 		}
 		done(resp)
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ottla-io/ottla"
 )
@@ -31,6 +32,12 @@ func TestDocsMetrics(t *testing.T) {
 	if _, err := kadm.NewClient(client).DeleteGroup(patient(t), "nobody"); err == nil { // a reply with an error code
 		t.Fatal("a group that is not there was deleted")
 	}
+	setQuota(t, client, "client-id", "slow", "request_percentage", 1e-9)
+	slow := newClient(t, broker, kgo.ClientID("slow"))
+	if err := slow.Ping(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	slow.Close()
 	client.Close()
 	scrape := ""
 	for ctx := patient(t); !strings.Contains(scrape, "ottla_connections_closed_total{"); {

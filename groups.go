@@ -355,7 +355,7 @@ func (c *coordinators) create() {
 		topic.Configs = append(topic.Configs, wire.CreateTopicsRequestCreatableTopicConfig{Name: setting[0], Value: wire.SomeString(setting[1])})
 	}
 	req.Topics = append(req.Topics, topic)
-	c.gate.CreateTopics(req, func(resp *wire.CreateTopicsResponse) {
+	c.gate.CreateTopics(req, nil, func(resp *wire.CreateTopicsResponse) {
 		switch code := resp.Topics[0].ErrorCode; code {
 		case wire.ErrorNone, wire.ErrorTopicAlreadyExists:
 			c.logger.Info("made the topic of committed offsets", "topic", offsetsTopic, "partitions", s.OffsetsPartitions, "replicas", replicas)

@@ -108,7 +108,7 @@ func (b *groupsBench) do(name string, decide func(*group.Machine, machine.Moment
 func (b *groupsBench) create(topic string, partitions int32) {
 	b.Helper()
 	created := make(chan wire.ErrorCode, 1)
-	b.controller.CreateTopics(createOne(topic, partitions), func(resp *wire.CreateTopicsResponse) { created <- resp.Topics[0].ErrorCode })
+	b.controller.CreateTopics(createOne(topic, partitions), nil, func(resp *wire.CreateTopicsResponse) { created <- resp.Topics[0].ErrorCode })
 	if code := <-created; code != wire.ErrorNone {
 		b.Fatalf("create %s: %v", topic, code)
 	}
@@ -215,7 +215,7 @@ func (b *groupsBench) delete(topic string) wire.ErrorCode {
 	req.Default()
 	req.Topics = []wire.DeleteTopicsRequestDeleteTopicState{{Name: wire.SomeString(topic)}}
 	deleted := make(chan wire.ErrorCode, 1)
-	b.controller.DeleteTopics(req, func(resp *wire.DeleteTopicsResponse) { deleted <- resp.Responses[0].ErrorCode })
+	b.controller.DeleteTopics(req, nil, func(resp *wire.DeleteTopicsResponse) { deleted <- resp.Responses[0].ErrorCode })
 	return <-deleted
 }
 

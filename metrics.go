@@ -54,6 +54,7 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 	total("audit_lost_changes_total", "Changes that could not be written to the audit file; the log tells of them.", float64(b.audit.lost.Load()))
 	b.compactionMetrics(gauge, total)
 	b.groupMetrics(gauge, total)
+	b.quotaMetrics(gauge, total)
 	b.serverMetrics(gauge, total, emit)
 	b.clientMetrics(gauge, total, emit)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -44,6 +45,9 @@ func addAdminRequests(requests map[int16]wire.Message) {
 	requests[wire.UpdateFeaturesKey] = &wire.UpdateFeaturesRequest{FeatureUpdates: []wire.UpdateFeaturesRequestFeatureUpdateKey{{Feature: "a"}}}
 	requests[wire.GetTelemetrySubscriptionsKey] = &wire.GetTelemetrySubscriptionsRequest{ClientInstanceId: wire.UUID{1}}
 	requests[wire.PushTelemetryKey] = &wire.PushTelemetryRequest{ClientInstanceId: wire.UUID{1}, Metrics: []byte("x")}
+	requests[wire.DescribeClientQuotasKey] = &wire.DescribeClientQuotasRequest{Components: []wire.DescribeClientQuotasRequestComponentData{{EntityType: "user", Match: wire.SomeString("u")}}}
+	requests[wire.AlterClientQuotasKey] = &wire.AlterClientQuotasRequest{Entries: []wire.AlterClientQuotasRequestEntryData{{
+		Entity: []wire.AlterClientQuotasRequestEntityData{{EntityType: "user"}}, Ops: make([]wire.AlterClientQuotasRequestOpData, 1)}}}
 	requests[wire.ListConfigResourcesKey] = &wire.ListConfigResourcesRequest{}
 }
 
@@ -166,5 +170,34 @@ func TestListConfigResources(t *testing.T) {
 	want := []resource{{ResourceName: "a", ResourceType: 2}, {ResourceName: "b", ResourceType: 2}, {ResourceName: "7", ResourceType: 4}, {ResourceName: "7", ResourceType: 8}, {ResourceName: "g", ResourceType: 32}}
 	if diff := cmp.Diff(want, resp.ConfigResources); diff != "" {
 		t.Errorf("all: %s", diff)
+	}
+}
+
+func TestAlterClientQuotas(t *testing.T) {
+	req := &wire.AlterClientQuotasRequest{ValidateOnly: true, Entries: []wire.AlterClientQuotasRequestEntryData{{
+		Entity: []wire.AlterClientQuotasRequestEntityData{{EntityType: "user", EntityName: wire.SomeString("u")}, {EntityType: "client-id"}},
+		Ops:    []wire.AlterClientQuotasRequestOpData{{Key: "producer_byte_rate", Value: 5}, {Key: "request_percentage", Remove: true}}}}}
+	answer := wire.AlterClientQuotasResponseEntryData{ErrorCode: 42, ErrorMessage: wire.SomeString("no"),
+		Entity: []wire.AlterClientQuotasResponseEntityData{{EntityType: "user", EntityName: wire.SomeString("u")}, {EntityType: "client-id"}}}
+	late := answer
+	late.ErrorCode, late.ErrorMessage = wire.ErrorRequestTimedOut, wire.SomeString(wire.ErrorRequestTimedOut.Message())
+	for version := range int16(2) {
+		simulated(t, 1, func(env run.Env) {
+			g := newRig(t, env)
+			sent := g.start(wire.AlterClientQuotasKey, version, req)
+			if diff := cmp.Diff(req, g.controller.quotas[0].req); diff != "" || sent.outcome != Parked {
+				t.Fatalf("version %d: outcome %d, %s", version, sent.outcome, diff)
+			}
+			g.controller.quotas[0].done(&wire.AlterClientQuotasResponse{Entries: []wire.AlterClientQuotasResponseEntryData{answer}})
+			var resp wire.AlterClientQuotasResponse
+			sent.reply(&resp)
+			if diff := cmp.Diff([]wire.AlterClientQuotasResponseEntryData{answer}, resp.Entries); diff != "" {
+				t.Errorf("version %d: %s", version, diff)
+			}
+			g.start(wire.AlterClientQuotasKey, version, req).reply(&resp)
+			if diff := cmp.Diff([]wire.AlterClientQuotasResponseEntryData{late}, resp.Entries); diff != "" || env.Monotonic() != time.Minute {
+				t.Errorf("version %d after %v: %s", version, env.Monotonic(), diff)
+			}
+		})
 	}
 }

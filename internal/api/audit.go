@@ -33,7 +33,7 @@ type AuditEvent struct {
 
 // Change is one thing that was changed, or was not.
 type Change struct {
-	// Kind is topic, partition, broker, group, feature, cluster or acl; Name says which one: of a partition TOPIC-N, of all brokers "".
+	// Kind is topic, partition, broker, group, feature, cluster, acl or quota; Name says which one: of a partition TOPIC-N, of all brokers "".
 	Kind, Name string
 	// Before and After are what is worth knowing of it; nil is that it was, or is, not there. After a failure After is nil.
 	Before, After State
@@ -60,7 +60,7 @@ func Mutates(key int16) (yes, known bool) {
 	switch key {
 	case wire.CreateTopicsKey, wire.DeleteTopicsKey, wire.CreatePartitionsKey, wire.DeleteRecordsKey, wire.AlterConfigsKey, wire.IncrementalAlterConfigsKey,
 		wire.DeleteGroupsKey, wire.OffsetDeleteKey, wire.CreateAclsKey, wire.DeleteAclsKey, wire.ElectLeadersKey, wire.AlterPartitionReassignmentsKey,
-		wire.UpdateFeaturesKey,
+		wire.UpdateFeaturesKey, wire.AlterClientQuotasKey,
 		wire.MetadataKey,     // when it creates a topic
 		wire.OffsetCommitKey, // by others than members
 		wire.LeaveGroupKey:   // when an administrator removes members
@@ -69,7 +69,7 @@ func Mutates(key int16) (yes, known bool) {
 		wire.DescribeGroupsKey, wire.ListGroupsKey, wire.ApiVersionsKey, wire.InitProducerIdKey, wire.OffsetForLeaderEpochKey, wire.DescribeAclsKey,
 		wire.DescribeConfigsKey, wire.DescribeLogDirsKey, wire.ListPartitionReassignmentsKey, wire.DescribeQuorumKey, wire.DescribeClusterKey,
 		wire.DescribeProducersKey, wire.ConsumerGroupHeartbeatKey, wire.ConsumerGroupDescribeKey, wire.ListConfigResourcesKey, wire.DescribeTopicPartitionsKey,
-		wire.GetTelemetrySubscriptionsKey, wire.PushTelemetryKey:
+		wire.DescribeClientQuotasKey, wire.GetTelemetrySubscriptionsKey, wire.PushTelemetryKey:
 		return false, true
 	}
 	return false, false

@@ -136,3 +136,31 @@ func TestAuditOfRemovedMembers(t *testing.T) {
 		t.Errorf("the removal of a member was told %d times", n)
 	}
 }
+
+func TestAuditOfQuotas(t *testing.T) {
+	g := newRig(t, run.OS())
+	told := g.listen()
+	u := wire.AlterClientQuotasRequestEntityData{EntityType: "user", EntityName: wire.SomeString("u")}
+	any := wire.AlterClientQuotasRequestEntityData{EntityType: "client-id"}
+	g.cluster.apply(t, &wire.ClientQuotaRecord{Entity: []wire.ClientQuotaRecordEntityData{wire.ClientQuotaRecordEntityData(u), wire.ClientQuotaRecordEntityData(any)}, Key: "producer_byte_rate", Value: 1.5e9})
+	c := g.start(wire.AlterClientQuotasKey, 1, &wire.AlterClientQuotasRequest{Entries: []wire.AlterClientQuotasRequestEntryData{{Entity: []wire.AlterClientQuotasRequestEntityData{u, any}}, {Entity: []wire.AlterClientQuotasRequestEntityData{u}}}})
+	g.cluster.apply(t, &wire.ClientQuotaRecord{Entity: []wire.ClientQuotaRecordEntityData{wire.ClientQuotaRecordEntityData(u), wire.ClientQuotaRecordEntityData(any)}, Key: "producer_byte_rate", Remove: true})
+	result := func(code wire.ErrorCode, parts ...wire.AlterClientQuotasRequestEntityData) wire.AlterClientQuotasResponseEntryData {
+		e := wire.AlterClientQuotasResponseEntryData{ErrorCode: code}
+		for _, p := range parts {
+			e.Entity = append(e.Entity, wire.AlterClientQuotasResponseEntityData(p))
+		}
+		return e
+	}
+	g.controller.quotas[0].done(&wire.AlterClientQuotasResponse{Entries: []wire.AlterClientQuotasResponseEntryData{result(0, u, any), result(42, u)}})
+	c.reply(new(wire.AlterClientQuotasResponse))
+	want := []Change{{Kind: "quota", Name: "user=u,client-id=<default>", Before: State{"producer_byte_rate": "1500000000"}}, {Kind: "quota", Name: "user=u", Error: 42}}
+	if diff := cmp.Diff(want, told()[0].Changes); diff != "" {
+		t.Error(diff)
+	}
+	g.start(wire.AlterClientQuotasKey, 1, &wire.AlterClientQuotasRequest{ValidateOnly: true})
+	g.controller.quotas[1].done(&wire.AlterClientQuotasResponse{Entries: []wire.AlterClientQuotasResponseEntryData{result(0, u)}})
+	if events := told(); len(events) > 0 {
+		t.Errorf("told of what only was validated: %+v", events)
+	}
+}

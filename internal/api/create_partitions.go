@@ -33,8 +33,9 @@ func (t *Table) createPartitions(r *Request) Outcome {
 	if !c.req.ValidateOnly {
 		a = t.audit(r)
 	}
+	c.mutations = r.mutations(strictCreatePartitions)
 	c.expect(1)
-	t.deps.Controller.CreatePartitions(&c.req, func(resp *wire.CreatePartitionsResponse) {
+	t.deps.Controller.CreatePartitions(&c.req, c.mutations.allow(), func(resp *wire.CreatePartitionsResponse) {
 		a.partitionsCreated(resp)
 		c.arrive(func() { c.resp = resp })
 	})
@@ -48,14 +49,16 @@ func (t *Table) createPartitions(r *Request) Outcome {
 // createPartitionsRequest is the state of one CreatePartitions request. The controller owns req from the call on.
 type createPartitionsRequest struct {
 	gate
-	req   wire.CreatePartitionsRequest
-	names []string                       // each once
-	resp  *wire.CreatePartitionsResponse // guarded by the gate's lock
+	mutations *mutations
+	req       wire.CreatePartitionsRequest
+	names     []string                       // each once
+	resp      *wire.CreatePartitionsResponse // guarded by the gate's lock
 }
 
 // Finish implements Pending. Topics of which nothing is known in time are REQUEST_TIMED_OUT; they may yet grow.
 func (c *createPartitionsRequest) Finish(r *Request) Outcome {
-	c.settle()
+	c.gate.settle()
+	c.mutations.settle(r)
 	c.mu.Lock()
 	resp := c.resp
 	c.mu.Unlock()
@@ -71,4 +74,4 @@ func (c *createPartitionsRequest) Finish(r *Request) Outcome {
 }
 
 // Cancel implements Pending.
-func (c *createPartitionsRequest) Cancel() { c.settle() }
+func (c *createPartitionsRequest) Cancel() { c.gate.settle() }

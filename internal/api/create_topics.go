@@ -14,6 +14,8 @@ const (
 	autoCreateWait = 15 * time.Second
 	// controllerWait bounds the wait of requests to the controller that name no timeout.
 	controllerWait = time.Minute
+	// From these versions on, requests over controller_mutation_rate are refused (KIP-599).
+	strictCreateTopics, strictCreatePartitions, strictDeleteTopics int16 = 6, 3, 5
 )
 
 func (t *Table) createTopics(r *Request) Outcome {
@@ -32,8 +34,9 @@ func (t *Table) createTopics(r *Request) Outcome {
 	if !c.req.ValidateOnly {
 		a = t.audit(r)
 	}
+	c.mutations = r.mutations(strictCreateTopics)
 	c.expect(1)
-	t.deps.Controller.CreateTopics(&c.req, func(resp *wire.CreateTopicsResponse) {
+	t.deps.Controller.CreateTopics(&c.req, c.mutations.allow(), func(resp *wire.CreateTopicsResponse) {
 		a.topicsCreated(resp)
 		c.arrive(func() { c.resp = resp })
 	})
@@ -47,14 +50,16 @@ func (t *Table) createTopics(r *Request) Outcome {
 // createTopicsRequest is the state of one CreateTopics request. The controller owns req from the call on.
 type createTopicsRequest struct {
 	gate
-	req   wire.CreateTopicsRequest
-	names []string
-	resp  *wire.CreateTopicsResponse // guarded by the gate's lock
+	mutations *mutations
+	req       wire.CreateTopicsRequest
+	names     []string
+	resp      *wire.CreateTopicsResponse // guarded by the gate's lock
 }
 
 // Finish implements Pending. Topics of which nothing is known in time are REQUEST_TIMED_OUT; they may yet appear.
 func (c *createTopicsRequest) Finish(r *Request) Outcome {
-	c.settle()
+	c.gate.settle()
+	c.mutations.settle(r)
 	c.mu.Lock()
 	resp := c.resp
 	c.mu.Unlock()
@@ -73,4 +78,4 @@ func (c *createTopicsRequest) Finish(r *Request) Outcome {
 }
 
 // Cancel implements Pending.
-func (c *createTopicsRequest) Cancel() { c.settle() }
+func (c *createTopicsRequest) Cancel() { c.gate.settle() }

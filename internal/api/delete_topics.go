@@ -38,8 +38,9 @@ func (t *Table) deleteTopics(r *Request) Outcome {
 		return c.Finish(r)
 	}
 	a := t.audit(r)
+	c.mutations = r.mutations(strictDeleteTopics)
 	c.expect(1)
-	t.deps.Controller.DeleteTopics(c.req, func(resp *wire.DeleteTopicsResponse) {
+	t.deps.Controller.DeleteTopics(c.req, c.mutations.allow(), func(resp *wire.DeleteTopicsResponse) {
 		a.topicsDeleted(resp)
 		c.arrive(func() { c.resp = resp })
 	})
@@ -53,9 +54,10 @@ func (t *Table) deleteTopics(r *Request) Outcome {
 // deleteTopicsRequest is the state of one DeleteTopics request. The controller owns req from the call on.
 type deleteTopicsRequest struct {
 	gate
-	req   *wire.DeleteTopicsRequest
-	named []wire.DeleteTopicsRequestDeleteTopicState
-	resp  *wire.DeleteTopicsResponse // guarded by the gate's lock
+	mutations *mutations
+	req       *wire.DeleteTopicsRequest
+	named     []wire.DeleteTopicsRequestDeleteTopicState
+	resp      *wire.DeleteTopicsResponse // guarded by the gate's lock
 }
 
 // all answers every topic alike.
@@ -71,7 +73,8 @@ func (c *deleteTopicsRequest) all(code wire.ErrorCode) *wire.DeleteTopicsRespons
 
 // Finish implements Pending.
 func (c *deleteTopicsRequest) Finish(r *Request) Outcome {
-	c.settle()
+	c.gate.settle()
+	c.mutations.settle(r)
 	c.mu.Lock()
 	resp := c.resp
 	c.mu.Unlock()
@@ -82,4 +85,4 @@ func (c *deleteTopicsRequest) Finish(r *Request) Outcome {
 }
 
 // Cancel implements Pending.
-func (c *deleteTopicsRequest) Cancel() { c.settle() }
+func (c *deleteTopicsRequest) Cancel() { c.gate.settle() }

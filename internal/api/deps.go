@@ -5,6 +5,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/machine/controller"
 	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -55,14 +56,16 @@ type Deletions interface {
 
 // Controller is what requests need of the cluster's controller. Each call returns at once; done is called exactly once,
 // from any goroutine, after the outcome is committed and Cluster.Image shows it (also within the call). It must not block.
-// Requests and responses have the newest version's fields and belong to the receiver.
+// Requests and responses have the newest version's fields and belong to the receiver. What is to be created or deleted is
+// asked for by allow, on any goroutine, unless it is nil.
 type Controller interface {
-	CreateTopics(req *wire.CreateTopicsRequest, done func(*wire.CreateTopicsResponse))
-	DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse))
-	CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse))
+	CreateTopics(req *wire.CreateTopicsRequest, allow controller.Allow, done func(*wire.CreateTopicsResponse))
+	DeleteTopics(req *wire.DeleteTopicsRequest, allow controller.Allow, done func(*wire.DeleteTopicsResponse))
+	CreatePartitions(req *wire.CreatePartitionsRequest, allow controller.Allow, done func(*wire.CreatePartitionsResponse))
 	// AlterConfigs changes settings. With replace, all operations are SET, and what is not named loses its value.
 	AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse))
 	UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse))
+	AlterClientQuotas(req *wire.AlterClientQuotasRequest, done func(*wire.AlterClientQuotasResponse))
 	// AllocateProducerIDs hands out a block of ids that nobody ever had: first … first+count-1, count > 0 unless code is
 	// an error.
 	AllocateProducerIDs(done func(first ids.ProducerID, count int32, code wire.ErrorCode))
@@ -124,6 +127,7 @@ type Deps struct {
 	Groups     Groups
 	Telemetry  Telemetry
 	Cluster    Cluster
+	Quotas     *Quotas // nil: nothing is limited
 	Settings   Settings
 	// Audit, if set, is told of every change that a client asked for. It is called from any goroutine, with no lock held, and must not block.
 	Audit func(AuditEvent)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine/controller"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -375,6 +376,7 @@ type fakeController struct {
 	alters   []fakeAlter
 	features []fakeFeatures
 	blocks   []func(ids.ProducerID, int32, wire.ErrorCode)
+	quotas   []fakeQuotas
 	// answer, if set, answers CreateTopics within the call.
 	answer func(*wire.CreateTopicsRequest) *wire.CreateTopicsResponse
 }
@@ -395,9 +397,15 @@ type fakeFeatures struct {
 	done func(*wire.UpdateFeaturesResponse)
 }
 
+type fakeQuotas struct {
+	req  *wire.AlterClientQuotasRequest
+	done func(*wire.AlterClientQuotasResponse)
+}
+
 type fakeCreate struct {
-	req  *wire.CreateTopicsRequest
-	done func(*wire.CreateTopicsResponse)
+	req   *wire.CreateTopicsRequest
+	done  func(*wire.CreateTopicsResponse)
+	allow controller.Allow
 }
 
 type fakeDelete struct {
@@ -405,19 +413,19 @@ type fakeDelete struct {
 	done func(*wire.DeleteTopicsResponse)
 }
 
-func (c *fakeController) CreateTopics(req *wire.CreateTopicsRequest, done func(*wire.CreateTopicsResponse)) {
+func (c *fakeController) CreateTopics(req *wire.CreateTopicsRequest, allow controller.Allow, done func(*wire.CreateTopicsResponse)) {
 	if c.answer != nil {
 		done(c.answer(req))
 		return
 	}
-	c.creates = append(c.creates, fakeCreate{req, done})
+	c.creates = append(c.creates, fakeCreate{req, done, allow})
 }
 
-func (c *fakeController) DeleteTopics(req *wire.DeleteTopicsRequest, done func(*wire.DeleteTopicsResponse)) {
+func (c *fakeController) DeleteTopics(req *wire.DeleteTopicsRequest, _ controller.Allow, done func(*wire.DeleteTopicsResponse)) {
 	c.deletes = append(c.deletes, fakeDelete{req, done})
 }
 
-func (c *fakeController) CreatePartitions(req *wire.CreatePartitionsRequest, done func(*wire.CreatePartitionsResponse)) {
+func (c *fakeController) CreatePartitions(req *wire.CreatePartitionsRequest, _ controller.Allow, done func(*wire.CreatePartitionsResponse)) {
 	c.extends = append(c.extends, fakeExtend{req, done})
 }
 
@@ -427,6 +435,10 @@ func (c *fakeController) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, 
 
 func (c *fakeController) UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse)) {
 	c.features = append(c.features, fakeFeatures{req, done})
+}
+
+func (c *fakeController) AlterClientQuotas(req *wire.AlterClientQuotasRequest, done func(*wire.AlterClientQuotasResponse)) {
+	c.quotas = append(c.quotas, fakeQuotas{req, done})
 }
 
 func (c *fakeController) AllocateProducerIDs(done func(ids.ProducerID, int32, wire.ErrorCode)) {

@@ -98,7 +98,7 @@ func (h *fetchHandler) handle(r *Request) Outcome {
 		f.release()
 		return outcome
 	}
-	f.maxBytes = int(min(f.req.MaxBytes, h.deps.Settings.FetchMaxBytes))
+	f.maxBytes = r.mostFetchBytes(int(min(f.req.MaxBytes, h.deps.Settings.FetchMaxBytes)))
 	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
 	f.anyByte = f.minBytes <= 1 && f.req.IsolationLevel != readCommitted
 	if f.req.MaxWaitMs <= 0 || f.minBytes <= 0 || f.isEmpty() {

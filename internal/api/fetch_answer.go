@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -28,11 +29,49 @@ func (f *fetchRequest) answer(r *Request) Outcome {
 	if hinted && r.Version >= 16 {
 		f.addEndpoints(r)
 	}
+	mark := r.Reply.Mark()
 	outcome := reply(r, &f.resp)
+	if outcome == Replied && f.overQuota(r, r.Reply.SizeFrom(mark)) {
+		return f.answerThrottled(r, mark)
+	}
 	f.handOver()
 	if f.session != nil {
 		f.settle()
 	}
+	f.cleanUp()
+	return outcome
+}
+
+// overQuota counts the answer, and reports whether its client is over a quota and must do without it (KIP-219).
+func (f *fetchRequest) overQuota(r *Request, bytes int) bool {
+	if r.meter.quotas == nil {
+		return false
+	}
+	ms := r.chargeBytes(quota.Fetch, bytes)
+	if ms > 0 {
+		r.throttle(ms)
+	}
+	if r.meter.throttleMs == 0 {
+		return false
+	}
+	r.refundBytes(quota.Fetch, bytes)
+	return true
+}
+
+// answerThrottled replies with no partition instead of with what was found, which stays new to the client. A new session is not begun.
+func (f *fetchRequest) answerThrottled(r *Request, mark wire.Mark) Outcome {
+	r.Reply.Rewind(mark)
+	f.forgetRegions()
+	f.drop()
+	f.resp.Default()
+	if f.session != nil {
+		if f.full {
+			f.handler.sessions.end(f.session.id)
+		} else {
+			f.resp.SessionId = f.session.id
+		}
+	}
+	outcome := reply(r, &f.resp)
 	f.cleanUp()
 	return outcome
 }
@@ -121,6 +160,11 @@ func (f *fetchRequest) handOver() {
 		f.results[i].hadRegion = f.results[i].Region != nil
 		f.results[i].Region = nil
 	}
+	f.forgetRegions()
+}
+
+// forgetRegions takes the regions out of the response, which is kept for reuse.
+func (f *fetchRequest) forgetRegions() {
 	for i := range f.resp.Responses {
 		parts := f.resp.Responses[i].Partitions
 		for j := range parts {

@@ -48,6 +48,9 @@ func hangup(r *Request, err error) Outcome {
 // reply encodes a whole response. What cannot be encoded is our own fault, and nothing can be said to the client any more.
 func reply(r *Request, m wire.Message) Outcome {
 	r.Acting = false
+	if r.meter.quotas != nil {
+		r.tellThrottle(m)
+	}
 	r.Trace.answered(m)
 	if err := m.Encode(r.Reply, r.Version); err != nil {
 		return hangup(r, fmt.Errorf("answer %s: %w", wire.APIName(r.Key), err))

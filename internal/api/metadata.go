@@ -2,6 +2,7 @@ package api
 
 import (
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/machine/controller"
 	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -26,7 +27,7 @@ func (t *Table) metadata(r *Request) Outcome {
 	}
 	m.everything = m.req.Topics == nil || (r.Version == 0 && len(m.req.Topics) == 0)
 	if missing := m.missing(); len(missing) > 0 {
-		m.create(missing, t.audit(r))
+		m.create(missing, t.audit(r), r.mutations(0).allow())
 		r.Pending = m
 		if m.park(t.deps.Env, r, autoCreateWait, "topic auto-creation") {
 			return Parked
@@ -97,7 +98,7 @@ func (m *metadataRequest) missing() []string {
 }
 
 // create asks the controller for topics with the brokers' defaults.
-func (m *metadataRequest) create(names []string, a *audit) {
+func (m *metadataRequest) create(names []string, a *audit, allow controller.Allow) {
 	req := new(wire.CreateTopicsRequest)
 	req.Default()
 	for _, name := range names {
@@ -107,7 +108,7 @@ func (m *metadataRequest) create(names []string, a *audit) {
 		req.Topics = append(req.Topics, topic)
 	}
 	m.expect(1)
-	m.table.deps.Controller.CreateTopics(req, func(resp *wire.CreateTopicsResponse) {
+	m.table.deps.Controller.CreateTopics(req, allow, func(resp *wire.CreateTopicsResponse) {
 		a.topicsCreated(resp)
 		m.arrive(func() {
 			m.created = make(map[string]wire.ErrorCode, len(resp.Topics))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -65,6 +66,9 @@ func (h *produceHandler) handle(r *Request) Outcome {
 		p.refuseAll(r, refusal)
 	default:
 		p.append(r)
+	}
+	if ms := r.chargeBytes(quota.Produce, r.SizeBytes); ms > 0 {
+		r.throttle(ms)
 	}
 	if p.req.Acks == 0 {
 		return p.silent(r)

@@ -43,6 +43,8 @@ type Request struct {
 	// Body is what follows the request header. It aliases the connection's read buffer: it, and all that was decoded from
 	// it without a copy, is valid until the handler returns, not after.
 	Body []byte
+	// SizeBytes is that of the request frame, without its length field.
+	SizeBytes int
 	// Received is Env.Monotonic() when the request's last byte was read.
 	Received time.Duration
 	// Reply takes the response body. The server has already written the response header; a handler only appends.
@@ -56,6 +58,10 @@ type Request struct {
 
 	// Trace, where the server has set it, is filled by decode and reply.
 	Trace *Trace
+	// MuteMs is for how many milliseconds the connection must not be listened to from when the handler, or Finish, has returned
+	// (KIP-219); the server takes it, and sets it to 0.
+	MuteMs int32
+	meter  meter
 
 	// Waker is set by the server. See Wake.
 	Waker func(*Request)

@@ -180,7 +180,7 @@ func (c *call) finish() Outcome {
 		if !c.signal.WaitFor(time.Hour) {
 			c.g.t.Fatalf("%s was never woken", wire.APIName(c.r.Key))
 		}
-		c.outcome = c.r.Pending.Finish(c.r)
+		c.outcome = c.r.Finish()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

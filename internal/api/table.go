@@ -66,6 +66,8 @@ func NewTable(deps Deps) *Table {
 		{wire.AlterPartitionReassignmentsKey, 0, 1, 0, 16 * smallBody, t.alterPartitionReassignments},
 		{wire.ListPartitionReassignmentsKey, 0, 0, 0, 16 * smallBody, t.listPartitionReassignments},
 		{wire.OffsetDeleteKey, 0, 0, 0, 16 * smallBody, t.offsetDelete},
+		{wire.DescribeClientQuotasKey, 0, 1, 0, smallBody, t.describeClientQuotas},
+		{wire.AlterClientQuotasKey, 0, 1, 0, 16 * smallBody, t.alterClientQuotas},
 		{wire.DescribeQuorumKey, 0, 2, 0, smallBody, t.describeQuorum},
 		{wire.UpdateFeaturesKey, 0, 2, 0, smallBody, t.updateFeatures},
 		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},
@@ -79,6 +81,7 @@ func NewTable(deps Deps) *Table {
 	}
 	for i := range t.entries {
 		t.byKey[t.entries[i].Key] = int8(i + 1)
+		t.entries[i].Handle = t.metered(t.entries[i].Handle)
 	}
 	return t
 }

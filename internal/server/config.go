@@ -23,6 +23,15 @@ type Config struct {
 	Table   Table
 	Limits  Limits
 	Events  Events
+	// Arrivals, if not nil, is asked about every new connection.
+	Arrivals Arrivals
+}
+
+// Arrivals limits how often clients may connect. *api.Quotas is one.
+type Arrivals interface {
+	// Arrived tells of a new connection from a host. With a delay greater than 0 it is refused, and closed after the delay
+	// (KIP-612): a client that is told at once comes back at once.
+	Arrived(host string) (delay time.Duration)
 }
 
 // Limits bounds what clients can make us hold. Zero fields mean the default in brackets.
@@ -133,6 +142,8 @@ const (
 	// TooManyConnections and TooManyFromIP refuse a connection when it is accepted.
 	TooManyConnections
 	TooManyFromIP
+	// TooManyNew refuses one for the rate of its address.
+	TooManyNew
 
 	reasons
 )
@@ -141,6 +152,7 @@ func (r Reason) String() string {
 	return [reasons]string{
 		"peer closed", "server closed", "idle too long", "bad frame", "unknown api or version", "first request too slow",
 		"frame too slow", "reader stalled", "handler hung up", "handler panicked", "reply failed", "too many connections", "too many connections from one address",
+		"too many new connections from one address",
 	}[r]
 }
 

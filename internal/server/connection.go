@@ -56,6 +56,7 @@ type connection struct {
 	writeBy deadline
 	inFrame atomic.Bool  // readBy is about a begun frame, not about idleness
 	greeted atomic.Bool  // the first request was complete
+	muted   deadline     // until when the client is not listened to: see mute.go
 	rest    atomic.Int32 // see rest.go; it rests, or is about to
 
 	nextWaiting *connection // for a writer; guarded by writers.mu
@@ -180,6 +181,7 @@ func (c *connection) endOverdue(now time.Duration) {
 func (c *connection) stopReading() {
 	// Any moment that has passed will do; an error means that the stream is closed already.
 	_ = c.stream.SetReadDeadline(time.Unix(1, 0))
+	c.wakeReader() // a mute client is listened to once more
 }
 
 // wakeReader ends the reader's wait for room, memory, or the last replies, if it waits.

@@ -283,6 +283,7 @@ func (c *connection) finish(s *slot) api.Outcome {
 	}
 	s.stats.waiting.Add(-1)
 	outcome := c.runFinish(s)
+	c.muteFor(s)
 	s.request.Pending = nil
 	if outcome == api.Parked {
 		panic("server: a request was parked by its Finish")
@@ -297,7 +298,7 @@ func (c *connection) runFinish(s *slot) (outcome api.Outcome) {
 			outcome = c.panicked(s, cause)
 		}
 	}()
-	return s.request.Pending.Finish(&s.request)
+	return s.request.Finish()
 }
 
 // path is what a reply that was taken for sending at collected, and left at now, spent its time with. Its parts add up to the whole.

@@ -30,6 +30,11 @@ type ending struct {
 // read serves requests until the connection is over, or rests, which is nil.
 func (c *connection) read() *ending {
 	for {
+		if c.muted.at.Load() != 0 {
+			if end := c.pause(); end != nil {
+				return end
+			}
+		}
 		if c.input == nil || len(c.input.bytes) < readBytes {
 			if rests, end := c.begin(); rests || end != nil {
 				return end
@@ -142,6 +147,15 @@ func (c *connection) handleBatch() *ending {
 				return c.readLarge(total)
 			}
 			return c.settle(handled > 0)
+		}
+		if c.muted.at.Load() != 0 {
+			c.flush()
+			if end := c.pause(); end != nil {
+				return end
+			}
+			c.mu.Lock()
+			c.inBatch = true
+			c.mu.Unlock()
 		}
 		frame := c.input.bytes[c.start+lengthBytes : c.start+total]
 		c.start += total
@@ -287,6 +301,7 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	}
 	r.Received = c.received
 	s.size = lengthBytes + len(frame)
+	r.SizeBytes = len(frame)
 	s.stats = c.server.stats.of(r.Key)
 	s.stats.request(s.size)
 	pools.startReply(s)
@@ -297,6 +312,7 @@ func (c *connection) handle(frame []byte, entry *api.Entry) *ending {
 	outcome := c.run(s, entry)
 	c.clock = c.server.env.Monotonic()
 	s.handled = c.clock
+	c.muteFor(s)
 	switch outcome {
 	case api.Replied, api.Parked:
 		c.push(s, outcome)

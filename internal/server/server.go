@@ -31,6 +31,8 @@ type Server struct {
 	table   Table
 	limits  Limits
 	events  Events
+	// arrivals is nil where nothing limits how often clients connect.
+	arrivals Arrivals
 
 	group   *run.Group
 	buffers buffers
@@ -46,6 +48,7 @@ type Server struct {
 	connections map[*connection]struct{}
 	perIP       map[string]int
 	admitting   ConnectionLimits
+	refused     map[transport.Conn]run.Timer // connections that are closed later
 	nextID      uint64
 	serving     bool
 	reports     reportWindow
@@ -79,6 +82,8 @@ func New(config Config) *Server {
 		table:       config.Table,
 		limits:      config.Limits.withDefaults(),
 		events:      config.Events,
+		arrivals:    config.Arrivals,
+		refused:     make(map[transport.Conn]run.Timer),
 		group:       run.NewGroup(config.Env),
 		connections: make(map[*connection]struct{}),
 		perIP:       make(map[string]int),
@@ -169,6 +174,7 @@ func (s *Server) Close() error {
 	s.watch.Set()
 	s.retry.Set()
 	s.endAll()
+	s.closeRefused()
 	s.writers.close()
 	s.group.Close()
 	return nil
@@ -235,6 +241,13 @@ func (s *Server) SetConnectionLimits(limits ConnectionLimits) {
 // admit starts the connection or refuses it.
 func (s *Server) admit(listener string, stream transport.Conn) {
 	host, _ := splitAddress(stream.RemoteAddr().String())
+	if s.arrivals != nil {
+		if delay := s.arrivals.Arrived(host); delay > 0 {
+			s.closeLater(stream, delay)
+			s.report(Closed{Listener: listener, RemoteHost: host, Reason: TooManyNew, Err: fmt.Errorf("over the quota connection_creation_rate; closed after %v", delay)})
+			return
+		}
+	}
 	s.mu.Lock()
 	s.nextID++
 	id := s.nextID

@@ -50,3 +50,6 @@ func (m *AddOffsetsToTxnResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AddOffsetsToTxnResponse) Versions() (lowest, highest int16) { return 0, 4 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AddOffsetsToTxnResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -198,3 +198,6 @@ func (m *AddPartitionsToTxnResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AddPartitionsToTxnResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AddPartitionsToTxnResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -48,3 +48,6 @@ func (m *AddRaftVoterResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AddRaftVoterResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AddRaftVoterResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -52,3 +52,6 @@ func (m *AllocateProducerIdsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AllocateProducerIdsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AllocateProducerIdsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -136,3 +136,6 @@ func (m *AlterClientQuotasResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AlterClientQuotasResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterClientQuotasResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -99,3 +99,6 @@ func (m *AlterConfigsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AlterConfigsResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterConfigsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

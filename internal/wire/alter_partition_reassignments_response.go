@@ -130,3 +130,6 @@ func (m *AlterPartitionReassignmentsResponse) Encode(e *Encoder, version int16) 
 
 // Versions is what Decode and Encode know.
 func (*AlterPartitionReassignmentsResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterPartitionReassignmentsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

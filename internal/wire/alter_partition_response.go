@@ -132,3 +132,6 @@ func (m *AlterPartitionResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AlterPartitionResponse) Versions() (lowest, highest int16) { return 2, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterPartitionResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -132,3 +132,6 @@ func (m *AlterReplicaLogDirsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AlterReplicaLogDirsResponse) Versions() (lowest, highest int16) { return 1, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterReplicaLogDirsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -124,3 +124,6 @@ func (m *AlterShareGroupOffsetsResponse) Encode(e *Encoder, version int16) error
 
 // Versions is what Decode and Encode know.
 func (*AlterShareGroupOffsetsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterShareGroupOffsetsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -80,3 +80,6 @@ func (m *AlterUserScramCredentialsResponse) Encode(e *Encoder, version int16) er
 
 // Versions is what Decode and Encode know.
 func (*AlterUserScramCredentialsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AlterUserScramCredentialsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

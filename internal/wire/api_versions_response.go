@@ -226,3 +226,6 @@ func (m *ApiVersionsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ApiVersionsResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ApiVersionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -144,3 +144,6 @@ func (m *AssignReplicasToDirsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*AssignReplicasToDirsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *AssignReplicasToDirsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

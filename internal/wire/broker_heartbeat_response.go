@@ -56,3 +56,6 @@ func (m *BrokerHeartbeatResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*BrokerHeartbeatResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *BrokerHeartbeatResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

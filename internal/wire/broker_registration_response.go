@@ -48,3 +48,6 @@ func (m *BrokerRegistrationResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*BrokerRegistrationResponse) Versions() (lowest, highest int16) { return 0, 4 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *BrokerRegistrationResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

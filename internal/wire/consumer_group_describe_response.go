@@ -256,3 +256,6 @@ func (m *ConsumerGroupDescribeResponse) Encode(e *Encoder, version int16) error 
 
 // Versions is what Decode and Encode know.
 func (*ConsumerGroupDescribeResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ConsumerGroupDescribeResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -123,3 +123,6 @@ func (m *ConsumerGroupHeartbeatResponse) Encode(e *Encoder, version int16) error
 
 // Versions is what Decode and Encode know.
 func (*ConsumerGroupHeartbeatResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ConsumerGroupHeartbeatResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -88,3 +88,6 @@ func (m *CreateAclsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*CreateAclsResponse) Versions() (lowest, highest int16) { return 1, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *CreateAclsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

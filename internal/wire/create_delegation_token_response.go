@@ -98,3 +98,6 @@ func (m *CreateDelegationTokenResponse) Encode(e *Encoder, version int16) error 
 
 // Versions is what Decode and Encode know.
 func (*CreateDelegationTokenResponse) Versions() (lowest, highest int16) { return 1, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *CreateDelegationTokenResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -95,3 +95,6 @@ func (m *CreatePartitionsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*CreatePartitionsResponse) Versions() (lowest, highest int16) { return 0, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *CreatePartitionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -198,3 +198,6 @@ func (m *CreateTopicsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*CreateTopicsResponse) Versions() (lowest, highest int16) { return 2, 7 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *CreateTopicsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -164,3 +164,6 @@ func (m *DeleteAclsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DeleteAclsResponse) Versions() (lowest, highest int16) { return 1, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DeleteAclsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

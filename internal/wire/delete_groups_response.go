@@ -101,3 +101,6 @@ func (m *DeleteGroupsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DeleteGroupsResponse) Versions() (lowest, highest int16) { return 0, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DeleteGroupsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -136,3 +136,6 @@ func (m *DeleteRecordsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DeleteRecordsResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DeleteRecordsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

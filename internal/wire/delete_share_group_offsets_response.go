@@ -92,3 +92,6 @@ func (m *DeleteShareGroupOffsetsResponse) Encode(e *Encoder, version int16) erro
 
 // Versions is what Decode and Encode know.
 func (*DeleteShareGroupOffsetsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DeleteShareGroupOffsetsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

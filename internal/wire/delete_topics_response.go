@@ -111,3 +111,6 @@ func (m *DeleteTopicsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DeleteTopicsResponse) Versions() (lowest, highest int16) { return 1, 6 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DeleteTopicsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

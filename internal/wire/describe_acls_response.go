@@ -156,3 +156,6 @@ func (m *DescribeAclsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeAclsResponse) Versions() (lowest, highest int16) { return 1, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeAclsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

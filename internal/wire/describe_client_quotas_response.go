@@ -178,3 +178,6 @@ func (m *DescribeClientQuotasResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeClientQuotasResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeClientQuotasResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

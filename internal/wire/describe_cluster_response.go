@@ -127,3 +127,6 @@ func (m *DescribeClusterResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeClusterResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeClusterResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -225,3 +225,6 @@ func (m *DescribeConfigsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeConfigsResponse) Versions() (lowest, highest int16) { return 1, 4 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeConfigsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

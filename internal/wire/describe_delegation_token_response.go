@@ -180,3 +180,6 @@ func (m *DescribeDelegationTokenResponse) Encode(e *Encoder, version int16) erro
 
 // Versions is what Decode and Encode know.
 func (*DescribeDelegationTokenResponse) Versions() (lowest, highest int16) { return 1, 3 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeDelegationTokenResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

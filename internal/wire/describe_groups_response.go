@@ -215,3 +215,6 @@ func (m *DescribeGroupsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeGroupsResponse) Versions() (lowest, highest int16) { return 0, 6 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeGroupsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

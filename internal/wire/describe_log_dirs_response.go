@@ -225,3 +225,6 @@ func (m *DescribeLogDirsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeLogDirsResponse) Versions() (lowest, highest int16) { return 1, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeLogDirsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

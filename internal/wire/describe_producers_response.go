@@ -164,3 +164,6 @@ func (m *DescribeProducersResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeProducersResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeProducersResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -177,3 +177,6 @@ func (m *DescribeShareGroupOffsetsResponse) Encode(e *Encoder, version int16) er
 
 // Versions is what Decode and Encode know.
 func (*DescribeShareGroupOffsetsResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeShareGroupOffsetsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -187,3 +187,6 @@ func (m *DescribeTopicPartitionsResponse) Encode(e *Encoder, version int16) erro
 
 // Versions is what Decode and Encode know.
 func (*DescribeTopicPartitionsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeTopicPartitionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -132,3 +132,6 @@ func (m *DescribeTransactionsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*DescribeTransactionsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeTransactionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

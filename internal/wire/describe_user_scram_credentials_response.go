@@ -124,3 +124,6 @@ func (m *DescribeUserScramCredentialsResponse) Encode(e *Encoder, version int16)
 
 // Versions is what Decode and Encode know.
 func (*DescribeUserScramCredentialsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *DescribeUserScramCredentialsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

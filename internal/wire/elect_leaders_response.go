@@ -143,3 +143,6 @@ func (m *ElectLeadersResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ElectLeadersResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ElectLeadersResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

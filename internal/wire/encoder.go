@@ -92,6 +92,27 @@ func (e *Encoder) Size() int {
 	return n
 }
 
+// Mark is how far an Encoder has come.
+type Mark struct{ bytes, splices int }
+
+// Mark is where e stands.
+func (e *Encoder) Mark() Mark { return Mark{len(e.Buf), len(e.Splices)} }
+
+// SizeFrom is the number of bytes encoded since the mark, those of regions included.
+func (e *Encoder) SizeFrom(m Mark) int {
+	n := len(e.Buf) - m.bytes
+	for i := m.splices; i < len(e.Splices); i++ {
+		n += e.Splices[i].Region.Size()
+	}
+	return n
+}
+
+// Rewind forgets what was encoded since the mark; who owns its regions does not change.
+func (e *Encoder) Rewind(m Mark) {
+	clear(e.Splices[m.splices:])
+	e.Buf, e.Splices, e.err = e.Buf[:m.bytes], e.Splices[:m.splices], nil
+}
+
 // Why a message cannot be said in a version; Encode wraps them. They are faults of the caller.
 var (
 	ErrNotNullable    = errors.New("a string or a struct is null and this version has no null for it")

@@ -70,3 +70,6 @@ func (m *EndTxnResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*EndTxnResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *EndTxnResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

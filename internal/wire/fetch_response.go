@@ -430,3 +430,6 @@ func (m *FetchResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*FetchResponse) Versions() (lowest, highest int16) { return 4, 18 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *FetchResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

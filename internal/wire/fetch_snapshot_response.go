@@ -255,3 +255,6 @@ func (m *FetchSnapshotResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*FetchSnapshotResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *FetchSnapshotResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

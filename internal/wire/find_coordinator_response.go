@@ -160,3 +160,6 @@ func (m *FindCoordinatorResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*FindCoordinatorResponse) Versions() (lowest, highest int16) { return 0, 6 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *FindCoordinatorResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

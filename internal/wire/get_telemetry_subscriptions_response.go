@@ -72,3 +72,6 @@ func (m *GetTelemetrySubscriptionsResponse) Encode(e *Encoder, version int16) er
 
 // Versions is what Decode and Encode know.
 func (*GetTelemetrySubscriptionsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *GetTelemetrySubscriptionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -56,3 +56,6 @@ func (m *HeartbeatResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*HeartbeatResponse) Versions() (lowest, highest int16) { return 0, 4 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *HeartbeatResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

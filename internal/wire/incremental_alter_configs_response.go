@@ -99,3 +99,6 @@ func (m *IncrementalAlterConfigsResponse) Encode(e *Encoder, version int16) erro
 
 // Versions is what Decode and Encode know.
 func (*IncrementalAlterConfigsResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *IncrementalAlterConfigsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -78,3 +78,6 @@ func (m *InitProducerIdResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*InitProducerIdResponse) Versions() (lowest, highest int16) { return 0, 6 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *InitProducerIdResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

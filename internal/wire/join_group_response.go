@@ -147,3 +147,6 @@ func (m *JoinGroupResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*JoinGroupResponse) Versions() (lowest, highest int16) { return 0, 9 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *JoinGroupResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -111,3 +111,6 @@ func (m *LeaveGroupResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*LeaveGroupResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *LeaveGroupResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

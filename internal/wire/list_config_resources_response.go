@@ -89,3 +89,6 @@ func (m *ListConfigResourcesResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ListConfigResourcesResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ListConfigResourcesResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -121,3 +121,6 @@ func (m *ListGroupsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ListGroupsResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ListGroupsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -156,3 +156,6 @@ func (m *ListOffsetsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ListOffsetsResponse) Versions() (lowest, highest int16) { return 1, 11 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ListOffsetsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

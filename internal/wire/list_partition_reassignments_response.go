@@ -124,3 +124,6 @@ func (m *ListPartitionReassignmentsResponse) Encode(e *Encoder, version int16) e
 
 // Versions is what Decode and Encode know.
 func (*ListPartitionReassignmentsResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ListPartitionReassignmentsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -88,3 +88,6 @@ func (m *ListTransactionsResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ListTransactionsResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ListTransactionsResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -18,6 +18,13 @@ type Message interface {
 	Versions() (lowest, highest int16)
 }
 
+// Throttled is a response that can tell its client for how long it will not be served (KIP-219).
+type Throttled interface {
+	Message
+	// SetThrottleTimeMs sets ThrottleTimeMs, which some of a response's versions may not have.
+	SetThrottleTimeMs(ms int32)
+}
+
 // MetadataRecord is a record of __cluster_metadata; its key is the record's type there (KIP-631).
 type MetadataRecord interface {
 	Message

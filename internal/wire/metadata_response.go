@@ -303,3 +303,6 @@ func (m *MetadataResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*MetadataResponse) Versions() (lowest, highest int16) { return 0, 13 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *MetadataResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -154,3 +154,6 @@ func (m *OffsetCommitResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*OffsetCommitResponse) Versions() (lowest, highest int16) { return 2, 10 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *OffsetCommitResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

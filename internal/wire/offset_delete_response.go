@@ -106,3 +106,6 @@ func (m *OffsetDeleteResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*OffsetDeleteResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *OffsetDeleteResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

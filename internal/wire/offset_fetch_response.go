@@ -313,3 +313,6 @@ func (m *OffsetFetchResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*OffsetFetchResponse) Versions() (lowest, highest int16) { return 1, 10 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *OffsetFetchResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

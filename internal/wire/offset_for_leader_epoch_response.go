@@ -140,3 +140,6 @@ func (m *OffsetForLeaderEpochResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*OffsetForLeaderEpochResponse) Versions() (lowest, highest int16) { return 2, 4 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *OffsetForLeaderEpochResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

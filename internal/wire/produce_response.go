@@ -331,3 +331,6 @@ func (m *ProduceResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ProduceResponse) Versions() (lowest, highest int16) { return 3, 13 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ProduceResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -44,3 +44,6 @@ func (m *PushTelemetryResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*PushTelemetryResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *PushTelemetryResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -48,3 +48,6 @@ func (m *RemoveRaftVoterResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*RemoveRaftVoterResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *RemoveRaftVoterResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

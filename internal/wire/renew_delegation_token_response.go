@@ -54,3 +54,6 @@ func (m *RenewDelegationTokenResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*RenewDelegationTokenResponse) Versions() (lowest, highest int16) { return 1, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *RenewDelegationTokenResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

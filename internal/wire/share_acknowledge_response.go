@@ -202,3 +202,6 @@ func (m *ShareAcknowledgeResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ShareAcknowledgeResponse) Versions() (lowest, highest int16) { return 1, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ShareAcknowledgeResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -248,3 +248,6 @@ func (m *ShareFetchResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ShareFetchResponse) Versions() (lowest, highest int16) { return 1, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ShareFetchResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

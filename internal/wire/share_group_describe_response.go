@@ -212,3 +212,6 @@ func (m *ShareGroupDescribeResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ShareGroupDescribeResponse) Versions() (lowest, highest int16) { return 1, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ShareGroupDescribeResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

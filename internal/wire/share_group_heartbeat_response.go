@@ -123,3 +123,6 @@ func (m *ShareGroupHeartbeatResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*ShareGroupHeartbeatResponse) Versions() (lowest, highest int16) { return 1, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *ShareGroupHeartbeatResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -678,3 +678,6 @@ func (m *StreamsGroupDescribeResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*StreamsGroupDescribeResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *StreamsGroupDescribeResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -298,3 +298,6 @@ func (m *StreamsGroupHeartbeatResponse) Encode(e *Encoder, version int16) error 
 
 // Versions is what Decode and Encode know.
 func (*StreamsGroupHeartbeatResponse) Versions() (lowest, highest int16) { return 0, 1 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *StreamsGroupHeartbeatResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -48,3 +48,8 @@ func (m *StreamsGroupTopologyDescriptionUpdateResponse) Encode(e *Encoder, versi
 
 // Versions is what Decode and Encode know.
 func (*StreamsGroupTopologyDescriptionUpdateResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *StreamsGroupTopologyDescriptionUpdateResponse) SetThrottleTimeMs(ms int32) {
+	m.ThrottleTimeMs = ms
+}

@@ -80,3 +80,6 @@ func (m *SyncGroupResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*SyncGroupResponse) Versions() (lowest, highest int16) { return 0, 5 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *SyncGroupResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -148,3 +148,6 @@ func (m *TxnOffsetCommitResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*TxnOffsetCommitResponse) Versions() (lowest, highest int16) { return 0, 6 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *TxnOffsetCommitResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

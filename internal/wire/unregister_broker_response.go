@@ -48,3 +48,6 @@ func (m *UnregisterBrokerResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*UnregisterBrokerResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *UnregisterBrokerResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -48,3 +48,6 @@ func (m *UnregisterControllerResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*UnregisterControllerResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *UnregisterControllerResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

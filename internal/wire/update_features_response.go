@@ -94,3 +94,6 @@ func (m *UpdateFeaturesResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*UpdateFeaturesResponse) Versions() (lowest, highest int16) { return 0, 2 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *UpdateFeaturesResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

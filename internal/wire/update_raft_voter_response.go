@@ -102,3 +102,6 @@ func (m *UpdateRaftVoterResponse) Encode(e *Encoder, version int16) error {
 
 // Versions is what Decode and Encode know.
 func (*UpdateRaftVoterResponse) Versions() (lowest, highest int16) { return 0, 0 }
+
+// SetThrottleTimeMs implements Throttled.
+func (m *UpdateRaftVoterResponse) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }

@@ -13,7 +13,7 @@ type difference struct {
 }
 
 const (
-	configsList = `^(create-topics/(one|validate only|with settings) v|describe-configs-topic/(all|no keys|empty list of keys))`
+	configsList = `^(create-topics/(one|validate only|with settings) v|client-quotas-mutations/|describe-configs-topic/(all|no keys|empty list of keys))`
 )
 
 var deliberate = []difference{
@@ -52,7 +52,7 @@ var deliberate = []difference{
 	{`^describe-configs-topic/all, and more`, `(\{Name:"(ottla\S+)" Value:"(\w+)" Source:)5\}`, "${1}DEFAULT_CONFIG ConfigSynonyms:[\n      {Name:\"${2}\" Value:\"${3}\" Source:DEFAULT_CONFIG}\n    ] ConfigType:STRING Documentation:text}", "the same, with all there is to tell"},
 	{`^describe-configs-topic/`, `("ottla\S+" Value:"\w+" Source:)5\}`, `${1}DEFAULT_CONFIG}`, "the same"},
 	{`^describe-configs-topic/[^,]* v[34]$`, `("ottla\S+" Value:"\w+" Source:DEFAULT_CONFIG)\}`, `${1} ConfigType:STRING}`, "the same, where there are types"},
-	{`^(create-topics|describe-configs)`, `("min.insync.replicas" Value:"1" Source:)3\}`, `${1}5}`, "Kafka sets it for eligible leader replicas, which are not there yet"},
+	{`^(create-topics|client-quotas-mutations|describe-configs)`, `("min.insync.replicas" Value:"1" Source:)3\}`, `${1}5}`, "Kafka sets it for eligible leader replicas, which are not there yet"},
 	{`^describe-configs-(topic|broker)/(all|some|no keys|empty list of keys|without more)`, `("min.insync.replicas" Value:"1" Source:)DYNAMIC_DEFAULT_BROKER_CONFIG( ConfigType:INT)?\}`, `${1}DEFAULT_CONFIG${2}}`, "the same"},
 	{`^describe-configs-(topic|broker)/(all|some)`, `("min.insync.replicas" Value:"1" Source:)DYNAMIC_DEFAULT_BROKER_CONFIG ConfigSynonyms:\[\n\s+[^\n]*`, `${1}DEFAULT_CONFIG ConfigSynonyms:[`, "the same, with synonyms"},
 	{`^describe-configs-broker/default broker v`, `(?s) Configs:\[.*\n  \]\}`, `}`, "the same: so nothing is set"},
@@ -92,6 +92,9 @@ var deliberate = []difference{
 	{`^groups-join-bad/describe v6`, `NONE Group:"(bad-\d)" State:"Empty" AuthorizedOperations:3400`, `GROUP_ID_NOT_FOUND ErrorMessage:"Group ${1} not found." Group:"${1}" State:"Dead"`, "the same"},
 	{`^offset-delete/describe without offsets`, `NONE Group:"undoes" State:"Empty" AuthorizedOperations:3400`, `GROUP_ID_NOT_FOUND ErrorMessage:"Group undoes not found." Group:"undoes" State:"Dead"`, "a group without members is gone with its last offset"},
 
+	// Quotas
+	{`^client-quotas-bad/(\w+)=NaN`, `NONE Entity:\[\n    \{Type:"(\w+(?:-id)?)" Name:"(\S+)"\}`, `INVALID_REQUEST ErrorMessage:"Quota KEY must be a number" Entity:[` + "\n    {Type:\"${1}\" Name:\"${2}\"}", "nothing can be limited by it"},
+
 	// Requests
 	{`^bodies-tags/.* 2\^32-1 tags`, `(?s)^\{.*\}$`, `closed`, "no count is believed that the bytes cannot hold"},
 }
@@ -104,6 +107,8 @@ func clean(where, kafka, ottla string) string {
 		ottla = regexp.MustCompile(`(?s)ErrorRecords:\[.*\n    \]`).ReplaceAllString(ottla, "ErrorRecords:[DELTAS]")
 	case strings.HasPrefix(where, "produce-codecs-strict/"):
 		ottla = regexp.MustCompile(`ErrorCode:NONE( BaseOffset:\d+)?`).ReplaceAllString(ottla, "ErrorCode:NONE APPENDED")
+	case strings.HasPrefix(where, "client-quotas-bad/") && strings.Contains(where, "=NaN"):
+		ottla = regexp.MustCompile(`Quota \w+ must be a number`).ReplaceAllString(ottla, "Quota KEY must be a number")
 	case strings.HasPrefix(where, "fetch/isolation level"):
 		ottla = regexp.MustCompile(`\n    \{ErrorCode:NONE [^\n]*<offset [^\n]*`).ReplaceAllString(ottla, "WHOLE")
 	case strings.HasPrefix(where, "fetch/a later version's tag"):

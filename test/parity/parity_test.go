@@ -25,7 +25,7 @@ type scenario struct {
 }
 
 // scenarios in the order in which they run.
-var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios, telemetryScenarios, brokerSettingScenarios)
+var scenarios = slicesOf(clusterScenarios, topicScenarios, configScenarios, adminScenarios, produceScenarios, fetchScenarios, offsetScenarios, deleteRecordsScenarios, wireScenarios, groupScenarios, consumerScenarios, featureScenarios, telemetryScenarios, brokerSettingScenarios, quotaScenarios)
 
 // settingsOf are those of the broker that a scenario runs against, beside the defaults.
 func settingsOf(sc scenario) map[string]string {
@@ -47,6 +47,11 @@ func settingsOf(sc scenario) map[string]string {
 	for i := range featureScenarios {
 		if featureScenarios[i].name == sc.name {
 			return map[string]string{"group.initial.rebalance.delay.ms": "1", "group.consumer.assignment.interval.ms": "0"} // a broker of its own
+		}
+	}
+	for i := range quotaScenarios {
+		if quotaScenarios[i].name == sc.name {
+			return map[string]string{"quota.window.num": "11"} // a broker of their own
 		}
 	}
 	for i := range groupScenarios {

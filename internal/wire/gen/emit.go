@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -407,6 +408,11 @@ func (e *emitter) entryPoints(m *message) {
 	e.p("// Versions is what Decode and Encode know.")
 	e.p("func (*%s) Versions() (lowest, highest int16) { return %d, %d }", t, low, high)
 	switch m.kind {
+	case "response":
+		if slices.ContainsFunc(m.root.fields, func(f *field) bool { return f.name == "ThrottleTimeMs" }) {
+			e.p("\n// SetThrottleTimeMs implements Throttled.")
+			e.p("func (m *%s) SetThrottleTimeMs(ms int32) { m.ThrottleTimeMs = ms }", t)
+		}
 	case "metadata":
 		e.p("\n// MetadataKey is the record's type in __cluster_metadata.")
 		e.p("func (*%s) MetadataKey() int16 { return %d }", t, m.key)

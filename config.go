@@ -38,6 +38,9 @@ type Config struct {
 	Version string
 }
 
+// defaultDataDir is Config.DataDir's default.
+const defaultDataDir = "ottla-data"
+
 // KnownSetting reports whether a broker setting of that name exists.
 func KnownSetting(name string) bool {
 	_, ok := config.Lookup(config.Broker, name)
@@ -88,16 +91,25 @@ func (c Config) resolve() (settings, error) {
 		}
 	}
 	layers := config.Layers{Static: s.static}
-	s.broker, s.topicDefaults = layers.BrokerConfig(), layers.TopicConfig()
-	s.dirs = s.broker.LogDirs
+	s.dirs = layers.BrokerConfig().LogDirs
 	if len(s.dirs) == 0 {
-		s.dirs = []string{c.DataDir}
-		if c.DataDir == "" {
-			s.dirs = []string{"ottla-data"}
-		}
+		s.dirs = []string{cmp.Or(c.DataDir, defaultDataDir)} // it may hold a comma
+		s.static["log.dirs"] = s.dirs[0]
 	}
+	s.describeListeners(c)
+	s.broker, s.topicDefaults = layers.BrokerConfig(), layers.TopicConfig()
 	s.metadataDir = s.broker.MetadataLogDir
 	return s, nil
+}
+
+// describeListeners has the settings say what the Config's own fields do: tools look for it there.
+func (s *settings) describeListeners(c Config) {
+	if _, ok := s.static["listeners"]; !ok {
+		s.static["listeners"] = listenerName + "://" + s.listen
+	}
+	if _, ok := s.static["advertised.listeners"]; !ok && c.Advertise != "" {
+		s.static["advertised.listeners"] = listenerName + "://" + c.Advertise
+	}
 }
 
 // endpoints takes listeners and advertised.listeners where the Config's own fields say nothing.

@@ -22,7 +22,9 @@ func (b *Broker) Reload(next Config) error {
 	}
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
-	b.reportFields(next)
+	if b.config.Admin != next.Admin {
+		b.waitsForRestart("admin", slog.StringValue(b.config.Admin), slog.StringValue(next.Admin))
+	}
 	static, changed := b.mergeStatic(b.cluster.staticSettings(), s.static)
 	if len(changed) == 0 {
 		b.logger.Info("settings read again: none changed that can change in a running broker")
@@ -86,16 +88,4 @@ func shown(static map[string]string, name string) slog.Value {
 
 func (b *Broker) waitsForRestart(name string, from, to slog.Value) {
 	b.logger.Warn("a changed setting counts from the next start on", "setting", name, "running", from, "configured", to)
-}
-
-// reportFields tells of the Config's own fields that changed: none of them can in a running broker.
-func (b *Broker) reportFields(next Config) {
-	for _, field := range []struct{ name, was, is string }{
-		{"data", b.config.DataDir, next.DataDir}, {"listen", b.config.Listen, next.Listen}, {"advertise", b.config.Advertise, next.Advertise},
-		{"admin", b.config.Admin, next.Admin}, {"node-id", fmt.Sprint(b.config.NodeID), fmt.Sprint(next.NodeID)},
-	} {
-		if field.was != field.is {
-			b.waitsForRestart(field.name, slog.StringValue(field.was), slog.StringValue(field.is))
-		}
-	}
 }

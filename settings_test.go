@@ -146,7 +146,7 @@ func TestReload(t *testing.T) {
 		`msg="a setting changed" setting=log.retention.ms value=90000 overruledBy=80000` + "\n",
 		`msg="a setting changed" setting=group.consumer.assignment.interval.ms value=7` + "\n",
 		`msg="a changed setting counts from the next start on" setting=num.partitions running=2 configured=3` + "\n",
-		`msg="a changed setting counts from the next start on" setting=listen running=127.0.0.1:0 configured=127.0.0.1:1` + "\n",
+		`msg="a changed setting counts from the next start on" setting=listeners running=PLAINTEXT://127.0.0.1:0 configured=PLAINTEXT://127.0.0.1:1` + "\n",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the log lacks %q:\n%s", want, said)

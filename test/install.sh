@@ -16,8 +16,8 @@ stamp() { printf '%s\n' "${@:2}" | sha256sum | cut -d' ' -f1; }
 done_for() { [ "$(cat "$cache/.$1" 2>/dev/null)" = "$(stamp "$@")" ]; }
 mark() { stamp "$@" >"$cache/.$1"; }
 
-# Debian: kcat, librdkafka with its load generator's source, the tools of the power cut.
-debian="kcat librdkafka-dev gcc g++ make libc6-dev e2fsprogs mount python3-venv unzip"
+# Debian: kcat, librdkafka with its load generator's source, the tools of the power cut, a terminal.
+debian="kcat librdkafka-dev gcc g++ make libc6-dev e2fsprogs mount python3-venv unzip tmux"
 missing=$(for p in $debian; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || echo "$p"; done)
 if [ -n "$missing" ]; then
   apt-get update -qq

@@ -46,14 +46,23 @@ func (p *topPoller) poll(ctx context.Context, topics, groups []string) *top.Obse
 	p.round++
 	if err != nil {
 		p.round = 0 // when it answers again, all is asked anew
-		o.Err = err.Error()
-		if errors.Is(err, context.DeadlineExceeded) {
-			o.Err = fmt.Sprintf("no broker answers at %v", p.flags.bootstrap)
-		}
+		o.Err = briefly(err)
 		return o
 	}
 	p.askMetrics(ctx, o)
 	return o
+}
+
+// briefly is an error in few words: a screen has one line for it.
+func briefly(err error) string {
+	var network *net.OpError
+	switch {
+	case errors.As(err, &network) && network.Addr != nil:
+		return fmt.Sprintf("%s: %v", network.Addr, network.Err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it takes too long"
+	}
+	return err.Error()
 }
 
 func (p *topPoller) ask(ctx context.Context, o *top.Observation, topics, groups []string) error {

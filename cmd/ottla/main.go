@@ -68,6 +68,7 @@ func newRoot() *cobra.Command {
 		newProduce(),
 		newConsume(),
 		newGroupCommand(),
+		newQuota(),
 		newLog(),
 		newTop(),
 		newBench(),

@@ -30,7 +30,7 @@ func newTopicTrim() *cobra.Command {
 		Short:   "Delete the oldest records of topics, after a look at what that deletes",
 		Long: "Delete the records of all partitions, or of those named, that lie before an offset or were written before a time.\n" +
 			"Without --yes nothing is changed: you see what would be deleted. What is deleted cannot be brought back. Consumers that have\n" +
-			"not read it yet go on at the first record that is left.",
+			"not read it yet go on at the first record that is left. An offset past a partition's end deletes all of it.",
 		Args: cobra.MinimumNArgs(1),
 		Example: "  ottla topic trim flights --before 2026-03-01T00:00:00Z\n" +
 			"  ottla topic trim flights --partition 3 --before 1 --yes\n" +
@@ -138,7 +138,8 @@ func (f *trimFlags) plan(ctx context.Context, admin *kadm.Client, names []string
 			case f.before == "end":
 				t.To = end.Offset
 			}
-			t.Deleted = max(0, t.To-t.Start)
+			t.To = min(max(t.To, t.Start), t.End)
+			t.Deleted = t.To - t.Start
 			plan = append(plan, t)
 		}
 	}
@@ -170,7 +171,12 @@ func (f *trimFlags) trim(ctx context.Context, admin *kadm.Client, plan []trimmed
 	admin.SetTimeoutMillis(int32(f.timeout / time.Millisecond))
 	offsets := make(kadm.Offsets)
 	for _, t := range plan {
-		offsets.AddOffset(t.Topic, t.Partition, t.To, -1)
+		if t.Deleted > 0 {
+			offsets.AddOffset(t.Topic, t.Partition, t.To, -1)
+		}
+	}
+	if len(offsets) == 0 {
+		return plan, nil
 	}
 	answers, err := admin.DeleteRecords(ctx, offsets)
 	if err != nil {
@@ -178,6 +184,10 @@ func (f *trimFlags) trim(ctx context.Context, admin *kadm.Client, plan []trimmed
 	}
 	done, failed := []trimmed{}, []error(nil)
 	for _, t := range plan {
+		if t.Deleted == 0 {
+			done = append(done, t)
+			continue
+		}
 		answer, ok := answers.Lookup(t.Topic, t.Partition)
 		if !ok || answer.Err != nil {
 			failed = append(failed, topicError(fmt.Sprintf("trim partition %d of", t.Partition), t.Topic, answer.Err, ""))

@@ -141,6 +141,7 @@ func (b *Broker) openStorage() error {
 			known.loseDirectories()
 		}
 	}
+	events.TrashInTheWay = b.trashInTheWay
 	reserve := reserveBytes(b.doors.disk, b.settings.allDirs())
 	reserveFile := min(reserve/4, 4<<20)
 	if b.config.InMemory { // nobody else fills that disk
@@ -149,7 +150,7 @@ func (b *Broker) openStorage() error {
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), CheckpointMs: min(max(s.RecoveryCheckpointIntervalMs, 1), mostCheckpointMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserve, ReserveFileBytes: reserveFile, Cleaner: cleanerConfig(s.Cleaner), Events: events,
+		ReserveBytes: reserve, ReserveFileBytes: reserveFile, TrashFreeBytes: s.TrashMinFreeBytes, Cleaner: cleanerConfig(s.Cleaner), Events: events,
 	})
 	if err != nil {
 		return err
@@ -179,6 +180,13 @@ func (b *Broker) lookBeforeTakingOver() error {
 			"strays", len(a.Strays), "withoutFiles", len(a.Empty), "unfinishedMoves", len(a.Futures), "unusedScramUsers", a.ScramUsers)
 	}
 	return nil
+}
+
+// trashInTheWay has trash purged. Before there is a controller to say so, nothing happens; storage asks again then.
+func (b *Broker) trashInTheWay(dir ids.DirectoryID) {
+	if known := b.known.Load(); known != nil {
+		known.makeRoom(b.controller, dir)
+	}
 }
 
 // cleanerConfig is storage's form of the log.cleaner settings.
@@ -282,6 +290,7 @@ func (b *Broker) startController() error {
 	b.cluster.registered(b.controller)
 	b.known.Store(b.cluster)
 	b.cluster.loseDirectories() // what failed just before
+	b.store.AskForRoomAgain()
 	return nil
 }
 

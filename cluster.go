@@ -66,21 +66,17 @@ func (c *cluster) follow(image *metadata.Image) {
 		before = metadata.Empty()
 	}
 	delta := metadata.Between(before, image)
-	if len(delta.Deleted) > 0 {
-		deleted := make([]ids.TopicID, len(delta.Deleted))
-		for i, topic := range delta.Deleted {
-			deleted[i] = topic.ID
-		}
-		if err := c.partitions.Remove(deleted...); err != nil {
-			c.logger.Error("logs of deleted topics could not be removed: they take space until the next start", "topics", len(deleted), "error", err)
-		}
+	if c.image.Load() == nil {
+		c.settleTrash(image)
 	}
-	c.openFound(image, delta.Created)
+	c.removeDeleted(delta)
+	c.purge(delta)
+	c.openFound(image, delta)
 	for _, topic := range delta.Created {
-		c.assign(image, topic, nil)
+		c.assign(image, topic, nil, c.isNew(delta, topic))
 	}
 	for _, change := range delta.Changed {
-		c.assign(image, change.After, change.Partitions)
+		c.assign(image, change.After, change.Partitions, c.image.Load() != nil)
 	}
 	c.configure(image, delta)
 	if len(delta.Quotas) > 0 {
@@ -92,14 +88,15 @@ func (c *cluster) follow(image *metadata.Image) {
 }
 
 // openFound opens the logs of topics that are on disk already, at a start, several at a time.
-func (c *cluster) openFound(image *metadata.Image, topics []*metadata.Topic) {
+func (c *cluster) openFound(image *metadata.Image, delta *metadata.Delta) {
 	var wanted []storage.Wanted
-	for _, topic := range topics {
+	for _, topic := range delta.Created {
+		isNew := c.isNew(delta, topic)
 		settings := c.topicSettings(image, topic.Name)
 		for n := range topic.Partitions {
 			if dir, here := c.directory(&topic.Partitions[n]); here {
 				wanted = append(wanted, storage.Wanted{Topic: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, ID: topic.ID, Config: settings.Log,
-					Directory: dir, New: c.image.Load() != nil})
+					Directory: dir, New: isNew})
 			}
 		}
 	}
@@ -115,8 +112,9 @@ func (c *cluster) directory(p *metadata.Partition) (dir ids.DirectoryID, here bo
 	return dir, at >= 0
 }
 
-// assign hands over the partitions of a topic that have a replica here: those numbered, or all if numbers is nil.
-func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers []int32) {
+// assign hands over the partitions of a topic that have a replica here: those numbered, or all if numbers is nil. isNew tells that no log of them
+// can exist anywhere.
+func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers []int32, isNew bool) {
 	settings := c.topicSettings(image, topic.Name)
 	for n := range topic.Partitions {
 		p := &topic.Partitions[n]
@@ -125,7 +123,7 @@ func (c *cluster) assign(image *metadata.Image, topic *metadata.Topic, numbers [
 			continue
 		}
 		r := replication.Replica{
-			Name: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, Topic: topic.ID, Directory: dir, New: c.image.Load() != nil,
+			Name: ids.TopicPartition{Topic: topic.Name, Partition: int32(n)}, Topic: topic.ID, Directory: dir, New: isNew,
 			State: partition.State{Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR},
 		}
 		if err := c.partitions.Assign(r, settings); err != nil && c.isNews(err) {
@@ -202,6 +200,9 @@ func (c *cluster) quarantineStrays() error {
 			continue
 		}
 		topic, ok := image.TopicByID(found.ID)
+		if _, trashed := image.Trashed(found.ID); trashed {
+			continue // in a directory that is offline, or else settleTrash said why
+		}
 		if ok && topic.Name == found.Topic.Topic && int(found.Topic.Partition) < len(topic.Partitions) &&
 			slices.Contains(topic.Partitions[found.Topic.Partition].Replicas, c.self) {
 			continue // known, and refused when it was opened: it stays where the operator was told it is

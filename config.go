@@ -68,6 +68,9 @@ func (c Config) resolve() (settings, error) {
 	if _, ok := s.static["node.id"]; ok {
 		return s, errors.New("setting node.id: give it as node-id")
 	}
+	if _, set := s.static[trashSetting]; c.InMemory && !set {
+		s.static[trashSetting] = "0" // nobody comes back for what was in memory
+	}
 	s.static["node.id"] = strconv.Itoa(int(c.NodeID))
 	var err error
 	if s.inert, err = config.ValidateBroker(s.static); err != nil {
@@ -128,6 +131,9 @@ func (s *settings) endpoints(c *Config) error {
 	c.Advertise = cmp.Or(c.Advertise, named.Advertise)
 	return nil
 }
+
+// trashSetting is how long a deleted topic can be restored.
+const trashSetting = "ottla.topic.trash.ms"
 
 // allDirs are the log directories, and the metadata log's if it has one of its own.
 func (s settings) allDirs() []string {

@@ -114,6 +114,10 @@ func (c *coordinators) follow(image *metadata.Image, delta *metadata.Delta) {
 	for _, topic := range delta.Deleted {
 		deleted[topic.Name] = topic.ID
 	}
+	untrashed := make([]string, len(delta.Untrashed))
+	for i, trashed := range delta.Untrashed {
+		untrashed[i] = trashed.Topic.Name
+	}
 	topic, ok := image.Topic(offsetsTopic)
 	if !ok {
 		topic = &metadata.Topic{}
@@ -133,6 +137,9 @@ func (c *coordinators) follow(image *metadata.Image, delta *metadata.Delta) {
 		}
 		if runtime := one.runtime.Load(); runtime != nil && len(deleted) > 0 {
 			c.forget(one.tp, groupRuntime{runtime}, func(m *group.Machine) ([]machine.Record, bool) { return m.TopicsDeleted(deleted) })
+		}
+		if runtime := one.runtime.Load(); runtime != nil && len(untrashed) > 0 {
+			c.forget(one.tp, groupRuntime{runtime}, func(m *group.Machine) ([]machine.Record, bool) { return m.TopicsUntrashed(untrashed) })
 		}
 	}
 }

@@ -342,7 +342,7 @@ func TestNamesAreNotPaths(t *testing.T) {
 	possible := []string{strings.Repeat("x", 249), "...", "a-0", "-", "meta.properties", ".lock", "x-delete", "x-stray", "x-0." + id + "-delete", "x-0." + id + "-stray", "00000000000000000000.log"}
 	impossible := []string{"", ".", "..", "../x", "../../../../etc/x", "a/../b", "/etc/passwd", "a/b", `a\b`, "a\x00b", "a\nb", "ünï", "日本", "a b", "\xff\xfe", "C:x", strings.Repeat("x", 250), strings.Repeat("x", 32767)}
 	start := func() *victim {
-		broker, err := startWith(Config{DataDir: root, NodeID: 1, Settings: map[string]string{"log.segment.delete.delay.ms": "0"}},
+		broker, err := startWith(Config{DataDir: root, NodeID: 1, Settings: map[string]string{"log.segment.delete.delay.ms": "0", trashSetting: "0"}},
 			doors{env: run.OS(), disk: &fencedDisk{vfs.OS(), t, root}, network: transport.OS()})
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,15 @@ func (b *Broker) metrics(emit func(admin.Sample)) {
 		admin.Label{Name: "version", Value: b.config.Version}, admin.Label{Name: "cluster_id", Value: b.ClusterID()}, admin.Label{Name: "node_id", Value: b.nodeIDText()})
 	gauge("brokers", "Registered brokers.", float64(len(image.Brokers())))
 	gauge("topics", "Topics in the cluster.", float64(image.TopicCount()))
+	trash := image.Trash()
+	trashBytes := int64(0)
+	if len(trash) > 0 {
+		for _, size := range b.cluster.partitions.TrashBytes() {
+			trashBytes += size
+		}
+	}
+	gauge("trash_topics", "Deleted topics that can be restored.", float64(len(trash)))
+	gauge("trash_bytes", "Bytes on this broker's disks of deleted topics that can be restored.", float64(trashBytes))
 	gauge("metadata_end_offset", "End offset of the metadata that this broker has applied.", float64(image.End()))
 	held, led, offline := b.cluster.partitions.Partitions()
 	gauge("partitions", "Partition replicas that this broker holds.", float64(held))

@@ -18,11 +18,14 @@ import (
 
 // fakeLogs is a Logs.
 type fakeLogs struct {
+	trash       map[ids.TopicID]int64
 	directories []replication.Directory
 	producers   map[replication.Target][]producerstate.Producer
 }
 
 func (f *fakeLogs) Directories() []replication.Directory { return f.directories }
+
+func (f *fakeLogs) TrashBytes() map[ids.TopicID]int64 { return f.trash }
 
 func (f *fakeLogs) Producers(target *replication.Target) ([]producerstate.Producer, wire.ErrorCode) {
 	if p, ok := f.producers[*target]; ok {

@@ -8,6 +8,9 @@ import (
 
 // CreateTopics, key 19, versions 2-7. KIP-4, KIP-464 (-1 for the brokers' defaults), KIP-525 (configs in the reply, v5),
 // KIP-516 (topic ids, v7). All rules are the controller's, except that a timeout of 0 or less leaves no time for anything.
+//
+// Where we differ from Kafka 4.3.1, on purpose: a topic with the tagged field 10000 RestoredTopicId is the one of that id in the trash, restored under the name of
+// the request.
 
 const (
 	// autoCreateWait bounds how long Metadata waits for topics that it creates.

@@ -9,7 +9,9 @@ import (
 // DeleteTopics, key 20, versions 1-6. KIP-4, KIP-516 (by topic id, v6), KIP-599 (message, v5). All rules are the
 // controller's, except delete.topic.enable, and that a timeout of 0 or less leaves no time for anything.
 //
-// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka shuffles them).
+// Where we differ from Kafka 4.3.1, on purpose: results come in the request's order (Kafka shuffles them). A topic goes into the trash for its
+// ottla.topic.trash.ms; with the tagged field 10000 Purge it is deleted for good, and one in the trash, named by its id, too. Offsets of groups are forgotten when
+// it is. A topic whose ottla.topic.deletion.protection is true is POLICY_VIOLATION.
 
 func (t *Table) deleteTopics(r *Request) Outcome {
 	c := &deleteTopicsRequest{req: new(wire.DeleteTopicsRequest)}

@@ -75,6 +75,8 @@ type Controller interface {
 type Logs interface {
 	// Directories are the data directories and the logs in each.
 	Directories() []replication.Directory
+	// TrashBytes are the bytes here of each topic in the trash.
+	TrashBytes() map[ids.TopicID]int64
 	// Producers are the producers that the leader of a partition remembers, by id.
 	Producers(target *replication.Target) ([]producerstate.Producer, wire.ErrorCode)
 }

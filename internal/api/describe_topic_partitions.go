@@ -11,7 +11,8 @@ import (
 // DescribeTopicPartitions, key 75, version 0. KIP-966: topics sorted by name, paged. A reply holds at most as many partitions
 // as the request and max.request.partition.size.limit allow, at least one; its cursor is where the next one goes on.
 //
-// Where we differ from Kafka 4.3.1, on purpose: an empty name is INVALID_TOPIC_EXCEPTION. Kafka fails on it inside: UNKNOWN_SERVER_ERROR.
+// Where we differ from Kafka 4.3.1, on purpose: an empty name is INVALID_TOPIC_EXCEPTION. Kafka fails on it inside: UNKNOWN_SERVER_ERROR. A request with the
+// tagged field 10000 Trash is answered with the topics in the trash, tag 10000, and no others.
 
 func (t *Table) describeTopicPartitions(r *Request) Outcome {
 	var (
@@ -23,6 +24,10 @@ func (t *Table) describeTopicPartitions(r *Request) Outcome {
 		return hangup(r, err)
 	}
 	resp.Default()
+	if req.Trash {
+		resp.Trash = t.trash()
+		return reply(r, &resp)
+	}
 	if !validCursor(&req) {
 		for i := range req.Topics {
 			resp.Topics = append(resp.Topics, describedTopic(req.Topics[i].Name, wire.ErrorInvalidRequest))
@@ -55,6 +60,17 @@ func (t *Table) describeTopicPartitions(r *Request) Outcome {
 		}
 	}
 	return reply(r, &resp)
+}
+
+// trash lists the deleted topics that can be restored, those deleted first at the front. The sizes are those of this broker's replicas.
+func (t *Table) trash() []wire.DescribeTopicPartitionsResponseTrashedTopic {
+	trash, sizes := t.deps.Cluster.Image().Trash(), t.deps.Logs.TrashBytes()
+	listed := make([]wire.DescribeTopicPartitionsResponseTrashedTopic, len(trash))
+	for i, one := range trash {
+		listed[i] = wire.DescribeTopicPartitionsResponseTrashedTopic{Name: one.Topic.Name, TopicId: wire.UUID(one.Topic.ID),
+			PartitionCount: int32(len(one.Topic.Partitions)), TrashedMs: one.TrashedMs, UntilMs: one.UntilMs, SizeBytes: sizes[one.Topic.ID]}
+	}
+	return listed
 }
 
 // validCursor is Kafka's rule: a partition ≥ 0, of one of the topics asked for if any are.

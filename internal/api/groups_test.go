@@ -227,7 +227,8 @@ func offsetsOf(resp *wire.OffsetFetchResponse, version int16) (got []wire.Offset
 	}
 	for _, topic := range resp.Topics {
 		for _, p := range topic.Partitions {
-			one := wire.OffsetFetchResponsePartitions(p)
+			one := wire.OffsetFetchResponsePartitions{PartitionIndex: p.PartitionIndex, CommittedOffset: p.CommittedOffset,
+				CommittedLeaderEpoch: p.CommittedLeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode}
 			if version < 5 {
 				one.CommittedLeaderEpoch = -1
 			}

@@ -71,7 +71,8 @@ func oneAnswer(from *wire.OffsetFetchResponseGroup, version int16) *wire.OffsetF
 		topic := &resp.Topics[i]
 		topic.Name, topic.Partitions = from.Topics[i].Name, make([]wire.OffsetFetchResponsePartition, len(from.Topics[i].Partitions))
 		for k, one := range from.Topics[i].Partitions {
-			topic.Partitions[k] = wire.OffsetFetchResponsePartition(one)
+			topic.Partitions[k] = wire.OffsetFetchResponsePartition{PartitionIndex: one.PartitionIndex, CommittedOffset: one.CommittedOffset,
+				CommittedLeaderEpoch: one.CommittedLeaderEpoch, Metadata: one.Metadata, ErrorCode: one.ErrorCode}
 		}
 	}
 	return resp

@@ -63,6 +63,8 @@ var brokerSettings = []Setting{
 	{Name: "log.cleaner.io.max.bytes.per.second", Type: Double, Default: "1.7976931348623157E308", Dynamic: true, Doc: "Most bytes a second that compaction reads and writes."},
 	{Name: "log.flush.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0),
 		Doc: "Within how many milliseconds after a sync the recovery points are written; 5,000 if it is more than that."},
+	{Name: "ottla.topic.trash.min.free.bytes", Type: Long, Default: "1073741824", Check: atLeast(0),
+		Doc: "Free space in bytes below which a file system's oldest trash is purged early; at most a tenth of the file system. Trash is always purged before produce is refused for lack of space."},
 	{Name: "ottla.flush.linger.ms", Type: Long, Default: "5", Check: between(0, 1000),
 		Doc: "How long in milliseconds a record that nobody waits for (acks 0 or 1) may stay unsynced, and so unreadable, with ottla.durability=fsync."},
 

@@ -127,8 +127,8 @@ func TestEverySettingIsDocumented(t *testing.T) {
 			t.Errorf("%s: doc %q", s.Name, s.Doc)
 		}
 	}
-	if n := len((&Layers{}).DescribeAll(Topic)); n != 33+2 {
-		t.Errorf("%d topic settings described, want Kafka's 33 and our 2", n)
+	if n := len((&Layers{}).DescribeAll(Topic)); n != 33+4 {
+		t.Errorf("%d topic settings described, want Kafka's 33 and our 4", n)
 	}
 }
 

@@ -43,7 +43,9 @@ type TopicConfig struct {
 	TimestampBeforeMaxMs       int64
 	TimestampAfterMaxMs        int64
 	Durability                 Durability
-	FullValidation             bool // ottla.record.validation
+	FullValidation             bool  // ottla.record.validation
+	TrashMs                    int64 // ottla.topic.trash.ms
+	DeletionProtection         bool  // ottla.topic.deletion.protection
 	RemoteStorage              bool
 	LeaderThrottledReplicas    []string
 	FollowerThrottledReplicas  []string
@@ -68,6 +70,7 @@ func (l *Layers) TopicConfig() TopicConfig {
 		MinInsyncReplicas:      int(number("min.insync.replicas")), UncleanLeaderElection: flag("unclean.leader.election.enable"),
 		CompressionType: text("compression.type"), LogAppendTime: text("message.timestamp.type") == "LogAppendTime",
 		TimestampBeforeMaxMs: number("message.timestamp.before.max.ms"), TimestampAfterMaxMs: number("message.timestamp.after.max.ms"),
+		TrashMs: number("ottla.topic.trash.ms"), DeletionProtection: flag("ottla.topic.deletion.protection"),
 		FullValidation: text("ottla.record.validation") == "full", RemoteStorage: flag("remote.storage.enable"),
 		LeaderThrottledReplicas:   l.value(Topic, "leader.replication.throttled.replicas").List,
 		FollowerThrottledReplicas: l.value(Topic, "follower.replication.throttled.replicas").List,
@@ -144,6 +147,7 @@ type BrokerConfig struct {
 	RecoveryCheckpointIntervalMs int64
 	LogStartCheckpointIntervalMs int64
 	FlushLingerMs                int64
+	TrashMinFreeBytes            int64 // ottla.topic.trash.min.free.bytes
 	Cleaner                      Cleaner
 
 	FetchMaxBytes            int32
@@ -194,6 +198,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		RecoveryCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
 		LogStartCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
 		FlushLingerMs:                number("ottla.flush.linger.ms"),
+		TrashMinFreeBytes:            number("ottla.topic.trash.min.free.bytes"),
 		Cleaner: Cleaner{
 			Enabled: l.value(Broker, "log.cleaner.enable").Bool, BackoffMs: number("log.cleaner.backoff.ms"),
 			DedupeBufferBytes: number("log.cleaner.dedupe.buffer.size"), LoadFactor: l.value(Broker, "log.cleaner.io.buffer.load.factor").Double,

@@ -86,6 +86,10 @@ var topicSettings = []Setting{
 
 	{Name: "ottla.durability", Type: String, Default: "fsync", Check: oneOf("fsync", "replicated"), Synonyms: broker("ottla.durability"),
 		Doc: "When a record counts as stored by a replica: fsync, once it is on its disk; replicated, once it is in its page cache, so that a power cut of all replicas loses what was acknowledged last."},
+	{Name: "ottla.topic.trash.ms", Type: Long, Default: "86400000", Check: atLeast(0), Synonyms: broker("ottla.topic.trash.ms"),
+		Doc: "Time in milliseconds for which a deleted topic can be restored from the trash; 0 deletes at once, as Kafka does. The value at the time of the deletion counts."},
+	{Name: "ottla.topic.deletion.protection", Type: Boolean, Default: "false",
+		Doc: "Whether the topic cannot be deleted (POLICY_VIOLATION). Records can still be deleted, by DeleteRecords and by retention."},
 	{Name: "ottla.record.validation", Type: String, Default: "framing", Check: oneOf("framing", "full"), Synonyms: broker("ottla.record.validation"),
 		Doc: "How deep a produced batch is checked: framing opens compressed batches only where the topic is compacted, full opens them all."},
 }

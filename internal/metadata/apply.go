@@ -34,6 +34,7 @@ func (i *Image) Apply(records []wire.MetadataRecord, end ids.Offset, epoch ids.L
 type change struct {
 	topics      *edit[string, *Topic]
 	topicsByID  *edit[ids.TopicID, *Topic]
+	trash       *edit[ids.TopicID, *Trashed]
 	configs     *edit[ConfigResource, map[string]string]
 	quotas      *edit[quota.Entity, map[string]float64]
 	kept        *edit[string, wire.MetadataRecord]
@@ -49,12 +50,12 @@ type change struct {
 }
 
 func newChange(i *Image) *change {
-	return &change{topics: newEdit(i.topics), topicsByID: newEdit(i.topicsByID), configs: newEdit(i.configs), quotas: newEdit(i.quotas),
+	return &change{topics: newEdit(i.topics), topicsByID: newEdit(i.topicsByID), trash: newEdit(i.trash), configs: newEdit(i.configs), quotas: newEdit(i.quotas),
 		kept: newEdit(i.kept), brokers: i.brokers, features: i.features, producerIDs: i.producerIDs, transaction: i.transaction}
 }
 
 func (c *change) image(end ids.Offset, epoch ids.LeaderEpoch) *Image {
-	return &Image{topics: c.topics.shards, topicsByID: c.topicsByID.shards, configs: c.configs.shards, quotas: c.quotas.shards,
+	return &Image{topics: c.topics.shards, topicsByID: c.topicsByID.shards, trash: c.trash.shards, configs: c.configs.shards, quotas: c.quotas.shards,
 		kept: c.kept.shards, brokers: c.brokers, features: c.features, producerIDs: c.producerIDs, transaction: c.transaction, end: end, epoch: epoch}
 }
 
@@ -126,7 +127,9 @@ func (c *change) effect(r wire.MetadataRecord) error {
 		c.producerIDs = ProducerIDs{Next: ids.ProducerID(r.NextProducerId), Broker: ids.BrokerID(r.BrokerId), BrokerEpoch: ids.BrokerEpoch(r.BrokerEpoch)}
 	case *wire.ClientQuotaRecord:
 		return c.setQuota(r)
-	case *wire.NoOpRecord, *wire.ZkMigrationStateRecord:
+	case *wire.NoOpRecord:
+		c.purge(r)
+	case *wire.ZkMigrationStateRecord:
 	default:
 		return c.keep(r)
 	}
@@ -140,6 +143,9 @@ func (c *change) addTopic(r *wire.TopicRecord) error {
 	}
 	if other, ok := c.topicsByID.get(id); ok {
 		return corrupt("topic %q is created with the id %s of topic %q", r.Name, id, other.Name)
+	}
+	if _, ok := c.trash.get(id); ok {
+		c.trash.remove(id) // restored: the records that follow say all about it
 	}
 	c.put(&Topic{Name: r.Name, ID: id})
 	return nil
@@ -159,9 +165,16 @@ func (c *change) removeTopic(r *wire.RemoveTopicRecord) error {
 	if !ok {
 		return corrupt("topic %s is removed and does not exist", r.TopicId)
 	}
+	resource := ConfigResource{ResourceTopic, t.Name}
+	if r.TrashedUntilMs > 0 {
+		configs, _ := c.configs.get(resource)
+		c.trash.set(t.ID, &Trashed{Topic: t, Configs: configs, TrashedMs: r.TrashedMs, UntilMs: r.TrashedUntilMs})
+	}
 	c.topics.remove(t.Name)
 	c.topicsByID.remove(t.ID)
-	c.configs.remove(ConfigResource{ResourceTopic, t.Name})
+	c.configs.remove(resource)
+	delete(c.ownTopics, t.ID)
+	delete(c.ownConfigs, resource)
 	return nil
 }
 

@@ -12,8 +12,9 @@ import (
 // Delta is what differs between two Images. All lists are sorted.
 type Delta struct {
 	Before, After *Image
-	Created       []*Topic // in After
-	Deleted       []*Topic // in Before; a topic that was deleted and created anew is in both lists
+	Created       []*Topic   // in After
+	Deleted       []*Topic   // in Before; a topic that was deleted and created anew is in both lists. Those in After's trash are among them
+	Untrashed     []*Trashed // in Before's trash and not in After's: restored if After has the topic, else purged
 	Changed       []TopicChange
 	Configs       []ConfigResource // whose overrides differ
 	Quotas        []quota.Entity   // whose quotas differ
@@ -50,6 +51,13 @@ func Between(before, after *Image) *Delta {
 			}
 		}
 	}
+	for id := range difference(before.trash, after.trash) {
+		if was, ok := before.trash.get(id); ok {
+			if _, still := after.trash.get(id); !still {
+				d.Untrashed = append(d.Untrashed, was)
+			}
+		}
+	}
 	for resource := range difference(before.configs, after.configs) {
 		if !maps.Equal(before.Config(resource), after.Config(resource)) {
 			d.Configs = append(d.Configs, resource)
@@ -75,6 +83,7 @@ func Between(before, after *Image) *Delta {
 	byName := func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) }
 	slices.SortFunc(d.Created, byName)
 	slices.SortFunc(d.Deleted, byName)
+	slices.SortFunc(d.Untrashed, byTrashing)
 	slices.SortFunc(d.Changed, func(a, b TopicChange) int { return cmp.Compare(a.After.Name, b.After.Name) })
 	slices.SortFunc(d.Configs, func(a, b ConfigResource) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
@@ -86,7 +95,7 @@ func Between(before, after *Image) *Delta {
 
 // Empty reports that the Images say the same, apart from their offsets and what nothing acts on.
 func (d *Delta) Empty() bool {
-	return len(d.Created)+len(d.Deleted)+len(d.Changed)+len(d.Configs)+len(d.Quotas)+len(d.Brokers) == 0 && !d.Features && !d.ProducerIDs
+	return len(d.Created)+len(d.Deleted)+len(d.Changed)+len(d.Configs)+len(d.Quotas)+len(d.Brokers)+len(d.Untrashed) == 0 && !d.Features && !d.ProducerIDs
 }
 
 func changedPartitions(old, new *Topic) []int32 {

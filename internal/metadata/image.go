@@ -17,6 +17,7 @@ import (
 type Image struct {
 	topics      shards[string, *Topic]
 	topicsByID  shards[ids.TopicID, *Topic]
+	trash       shards[ids.TopicID, *Trashed]
 	configs     shards[ConfigResource, map[string]string]
 	quotas      shards[quota.Entity, map[string]float64]
 	kept        shards[string, wire.MetadataRecord] // records that nothing acts on yet, by kind and identity

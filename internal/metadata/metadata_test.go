@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,6 +25,7 @@ const golden = "../../testdata/kafka-4.3.1/"
 type state struct {
 	Topics   map[string]*Topic
 	ByID     map[ids.TopicID]string
+	Trash    map[ids.TopicID]*Trashed
 	Configs  map[ConfigResource]map[string]string
 	Brokers  []*Broker
 	Features map[string]int16
@@ -35,7 +37,7 @@ type state struct {
 }
 
 func stateOf(i *Image) state {
-	s := state{Topics: map[string]*Topic{}, ByID: map[ids.TopicID]string{}, Configs: map[ConfigResource]map[string]string{}, Kept: map[string]wire.MetadataRecord{},
+	s := state{Topics: map[string]*Topic{}, ByID: map[ids.TopicID]string{}, Trash: map[ids.TopicID]*Trashed{}, Configs: map[ConfigResource]map[string]string{}, Kept: map[string]wire.MetadataRecord{},
 		Quotas:  map[quota.Entity]map[string]float64{},
 		Brokers: append([]*Broker{}, i.Brokers()...), Features: map[string]int16{}, Producer: i.ProducerIDs(), End: i.End(), Epoch: i.Epoch()}
 	for n, t := range i.topics.all() {
@@ -43,6 +45,9 @@ func stateOf(i *Image) state {
 	}
 	for id, t := range i.topicsByID.all() {
 		s.ByID[id] = t.Name
+	}
+	for id, t := range i.trash.all() {
+		s.Trash[id] = t
 	}
 	for r, v := range i.configs.all() {
 		s.Configs[r] = v
@@ -164,6 +169,8 @@ func deltaOfEqualStates(d *Delta) bool {
 type script struct {
 	r      *rand.Rand
 	topics []*wire.TopicRecord
+	trash  []*wire.TopicRecord
+	names  map[wire.UUID]string
 	parts  map[ids.TopicID]int32
 	broker map[int32]int64
 	next   int
@@ -195,10 +202,11 @@ func (s *script) record() []wire.MetadataRecord {
 		}
 		return s.topics[s.r.IntN(len(s.topics))]
 	}
-	switch n := s.r.IntN(21); {
+	switch n := s.r.IntN(24); {
 	case n < 4:
 		s.next++
 		t := &wire.TopicRecord{Name: fmt.Sprintf("topic-%d", s.next), TopicId: s.id()}
+		s.names[t.TopicId] = t.Name
 		s.topics = append(s.topics, t)
 		s.parts[ids.TopicID(t.TopicId)] = 2
 		p := func(n int32) *wire.PartitionRecord {
@@ -210,6 +218,11 @@ func (s *script) record() []wire.MetadataRecord {
 			at := s.r.IntN(len(s.topics))
 			t = s.topics[at]
 			s.topics = append(s.topics[:at], s.topics[at+1:]...)
+			if s.r.IntN(2) == 0 {
+				s.trash = append(s.trash, t)
+				s.next++
+				return one(&wire.RemoveTopicRecord{TopicId: t.TopicId, TrashedMs: int64(s.next), TrashedUntilMs: 5})
+			}
 			return one(&wire.RemoveTopicRecord{TopicId: t.TopicId})
 		}
 	case n < 10:
@@ -261,6 +274,27 @@ func (s *script) record() []wire.MetadataRecord {
 		return one(s.quota())
 	case n < 20:
 		return one(&wire.UserScramCredentialRecord{Name: "u", Mechanism: 1, Salt: []byte{1}, StoredKey: []byte{2}, ServerKey: []byte{3}, Iterations: 4096})
+	case n < 23:
+		if len(s.trash) > 0 {
+			at := s.r.IntN(len(s.trash))
+			t := s.trash[at]
+			s.trash = append(s.trash[:at], s.trash[at+1:]...)
+			if n == 20 {
+				return one(&wire.NoOpRecord{PurgedTopicIds: []wire.UUID{t.TopicId}})
+			}
+			s.next++
+			t = &wire.TopicRecord{Name: fmt.Sprintf("topic-%d", s.next), TopicId: t.TopicId}
+			if n == 21 && !slices.ContainsFunc(s.topics, func(o *wire.TopicRecord) bool { return o.Name == s.names[t.TopicId] }) {
+				t.Name = s.names[t.TopicId]
+			}
+			s.names[t.TopicId] = t.Name
+			s.topics = append(s.topics, t)
+			out := []wire.MetadataRecord{t}
+			for n := range int32(2) {
+				out = append(out, &wire.PartitionRecord{PartitionId: n, TopicId: t.TopicId, Replicas: []int32{1}, Isr: []int32{1}, Leader: 1, LeaderEpoch: 50, PartitionEpoch: int32(100 + s.next)})
+			}
+			return out
+		}
 	}
 	return one(&wire.NoOpRecord{})
 }
@@ -285,7 +319,7 @@ func (s *script) quota() *wire.ClientQuotaRecord {
 // exactly what differs; older Images did not change.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(12) {
-		s := &script{r: rand.New(rand.NewPCG(seed, 1)), parts: map[ids.TopicID]int32{}, broker: map[int32]int64{}}
+		s := &script{r: rand.New(rand.NewPCG(seed, 1)), parts: map[ids.TopicID]int32{}, broker: map[int32]int64{}, names: map[wire.UUID]string{}}
 		image := Empty()
 		end := ids.Offset(0)
 		old, oldState := image, stateOf(image)
@@ -336,6 +370,12 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 			deleted++
 		}
 	}
+	untrashed := 0
+	for id := range a.Trash {
+		if b.Trash[id] == nil {
+			untrashed++
+		}
+	}
 	configs := 0
 	for r := range b.Configs {
 		if !maps.Equal(a.Configs[r], b.Configs[r]) {
@@ -361,7 +401,7 @@ func checkDelta(t *testing.T, seed uint64, before, after *Image) {
 	if len(d.Quotas) != quotas {
 		t.Fatalf("seed %d: delta names the quotas %v; want %d of them", seed, d.Quotas, quotas)
 	}
-	if len(d.Created) != created || len(d.Deleted) != deleted || len(d.Changed) != changed || len(d.Configs) != configs ||
+	if len(d.Created) != created || len(d.Deleted) != deleted || len(d.Changed) != changed || len(d.Configs) != configs || len(d.Untrashed) != untrashed ||
 		d.Features == cmp.Equal(a.Features, b.Features) || d.ProducerIDs == (a.Producer == b.Producer) {
 		t.Fatalf("seed %d: delta %+v; want %d created, %d deleted, %d changed, %d configs", seed, d, created, deleted, changed, configs)
 	}

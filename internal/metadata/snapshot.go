@@ -20,7 +20,7 @@ const metadataVersion = "metadata.version"
 
 // Records yields the records that lead from Empty to i, in an order that depends on nothing but i.
 func (i *Image) records(yield func(wire.MetadataRecord) bool) {
-	for _, part := range []func(*Image, func(wire.MetadataRecord) bool) bool{featureRecords, brokerRecords, topicRecords, configRecords, quotaRecords, otherRecords} {
+	for _, part := range []func(*Image, func(wire.MetadataRecord) bool) bool{featureRecords, brokerRecords, trashRecords, topicRecords, configRecords, quotaRecords, otherRecords} {
 		if !part(i, yield) {
 			return
 		}
@@ -65,16 +65,25 @@ func brokerRecords(i *Image, yield func(wire.MetadataRecord) bool) bool {
 
 func topicRecords(i *Image, yield func(wire.MetadataRecord) bool) bool {
 	for _, t := range i.Topics() {
-		if !yield(&wire.TopicRecord{Name: t.Name, TopicId: wire.UUID(t.ID)}) {
-			return false
-		}
-		for n := range t.Partitions {
-			if len(t.Partitions[n].Replicas) > 0 && !yield(PartitionRecord(t.ID, int32(n), &t.Partitions[n])) {
+		for _, r := range TopicRecords(t) {
+			if !yield(r) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// TopicRecords say all about one topic but its settings.
+func TopicRecords(t *Topic) []wire.MetadataRecord {
+	records := make([]wire.MetadataRecord, 1, 1+len(t.Partitions))
+	records[0] = &wire.TopicRecord{Name: t.Name, TopicId: wire.UUID(t.ID)}
+	for n := range t.Partitions {
+		if len(t.Partitions[n].Replicas) > 0 {
+			records = append(records, PartitionRecord(t.ID, int32(n), &t.Partitions[n]))
+		}
+	}
+	return records
 }
 
 // PartitionRecord says all about one partition.
@@ -99,13 +108,22 @@ func configRecords(i *Image, yield func(wire.MetadataRecord) bool) bool {
 	})
 	for _, r := range resources {
 		values := i.Config(r)
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			if !yield(&wire.ConfigRecord{ResourceType: r.Type, ResourceName: r.Name, Name: name, Value: wire.SomeString(values[name])}) {
+		for _, one := range ConfigRecords(r, values) {
+			if !yield(one) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// ConfigRecords set all overrides of a resource, in the order of their names.
+func ConfigRecords(r ConfigResource, values map[string]string) []wire.MetadataRecord {
+	records := make([]wire.MetadataRecord, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		records = append(records, &wire.ConfigRecord{ResourceType: r.Type, ResourceName: r.Name, Name: name, Value: wire.SomeString(values[name])})
+	}
+	return records
 }
 
 func otherRecords(i *Image, yield func(wire.MetadataRecord) bool) bool {

@@ -188,6 +188,22 @@ func (m *Manager) Configure(name string, settings *TopicSettings) {
 // Remove ends the service of deleted topics' partitions and hands their logs to deletion, all at once: the cost on the disk does not
 // grow with their number but for a rename each.
 func (m *Manager) Remove(topics ...ids.TopicID) error {
+	if err := m.store.DeleteLogs(m.end(topics)...); err != nil {
+		return fmt.Errorf("delete logs: %w", err)
+	}
+	return nil
+}
+
+// Trash is Remove for topics that can be restored: their logs go into the trash, from which Assign takes them out again.
+func (m *Manager) Trash(topics ...ids.TopicID) error {
+	if err := m.store.TrashLogs(m.end(topics)...); err != nil {
+		return fmt.Errorf("put logs into the trash: %w", err)
+	}
+	return nil
+}
+
+// end ends the service of topics' partitions, and names their logs.
+func (m *Manager) end(topics []ids.TopicID) []storage.LogName {
 	var partitions []*Partition
 	m.mu.Lock()
 	for _, id := range topics {
@@ -210,10 +226,16 @@ func (m *Manager) Remove(topics ...ids.TopicID) error {
 			names = append(names, storage.LogName{Topic: p.name, ID: p.topicID})
 		}
 	}
-	if err := m.store.DeleteLogs(names...); err != nil {
-		return fmt.Errorf("delete logs: %w", err)
+	return names
+}
+
+// TrashBytes are the bytes that each topic in the trash takes here; topics without a file here are not in it.
+func (m *Manager) TrashBytes() map[ids.TopicID]int64 {
+	sizes := make(map[ids.TopicID]int64)
+	for _, log := range m.store.Trash() {
+		sizes[log.ID] += log.SizeBytes
 	}
-	return nil
+	return sizes
 }
 
 // Partitions tells how many partitions this broker holds, how many of them it leads, and how many cannot be served.

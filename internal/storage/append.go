@@ -39,6 +39,9 @@ func (l *Log) Append(b record.Batch, epoch ids.LeaderEpoch, nowMs int64) (Append
 	if spare && l.dir.releaseReserve() {
 		return l.Append(b, epoch, nowMs)
 	}
+	if err != nil && errors.Is(err, vfs.ErrNoSpace) {
+		l.dir.pressTrash()
+	}
 	return appended, err
 }
 

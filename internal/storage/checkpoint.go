@@ -42,6 +42,16 @@ func (c offsetCheckpoint) encode() []byte {
 	return out
 }
 
+// cloneWith is c with one entry more, or another.
+func cloneWith(c offsetCheckpoint, tp ids.TopicPartition, offset ids.Offset) offsetCheckpoint {
+	c = maps.Clone(c)
+	if c == nil {
+		c = make(offsetCheckpoint)
+	}
+	c[tp] = offset
+	return c
+}
+
 func compareTopicPartitions(a, b ids.TopicPartition) int {
 	if c := strings.Compare(a.Topic, b.Topic); c != 0 {
 		return c

@@ -110,6 +110,9 @@ type Config struct {
 	ReserveBytes int64
 	// ReserveFileBytes are held by a file in each directory and given back when ReserveBytes were not enough; 0: no such file.
 	ReserveFileBytes int64
+	// TrashFreeBytes is the usable space below which a directory that holds trash asks for it to be purged (Events.TrashInTheWay): at most a tenth of the
+	// file system, and at least what ends a lack of space. 0: only a lack of space does.
+	TrashFreeBytes int64
 	// DedicatedFS: each directory is a file system of its own, so that one syncfs may stand for many fdatasyncs.
 	DedicatedFS bool
 	Cleaner     CleanerConfig
@@ -161,6 +164,8 @@ type Events struct {
 	Quarantined func(from, to, why string)
 	// LowSpace is called when a directory falls below its reserve and when it is above it again.
 	LowSpace func(dir string, low bool, usable int64)
+	// TrashInTheWay asks for the oldest trash of a directory to be purged, once, until TrashSettled or a removal of files; then again, if it still is.
+	TrashInTheWay func(dir ids.DirectoryID)
 	// BackgroundStep tells how long a step of background work took, and the bytes that it read and wrote.
 	BackgroundStep func(kind BackgroundKind, took time.Duration, bytes int64)
 	// Compacted tells about a compaction that is complete.

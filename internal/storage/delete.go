@@ -20,15 +20,7 @@ type LogName struct {
 // directory and one write of its checkpoints.
 func (s *Store) DeleteLogs(names ...LogName) error {
 	var failed []error
-	doomed := make(map[*directory][]doomedLog)
-	for _, n := range names {
-		dir, log, err := s.doom(n)
-		if err != nil {
-			failed = append(failed, err)
-		} else if dir != nil {
-			doomed[dir] = append(doomed[dir], log)
-		}
-	}
+	doomed := s.doomAll(names, &failed)
 	for _, d := range s.dirs {
 		if len(doomed[d]) == 0 {
 			continue
@@ -46,9 +38,24 @@ func (s *Store) DeleteLogs(names ...LogName) error {
 	return errors.Join(failed...)
 }
 
+// doomAll ends the use of logs and sorts them by the directory that holds them.
+func (s *Store) doomAll(names []LogName, failed *[]error) map[*directory][]doomedLog {
+	doomed := make(map[*directory][]doomedLog)
+	for _, n := range names {
+		dir, log, err := s.doom(n)
+		if err != nil {
+			*failed = append(*failed, err)
+		} else if dir != nil {
+			doomed[dir] = append(doomed[dir], log)
+		}
+	}
+	return doomed
+}
+
 // doomedLog is a log on its way out.
 type doomedLog struct {
 	tp   ids.TopicPartition
+	id   ids.UUID // in the name of the directory that it becomes; zero: a random one
 	cfg  LogConfig
 	path string // where its directory is now; "" if it has none
 }
@@ -57,6 +64,11 @@ type doomedLog struct {
 func (s *Store) doom(n LogName) (*directory, doomedLog, error) {
 	s.mu.Lock()
 	l, f := s.logs[n.Topic], s.found[n.Topic]
+	for other := f; other != nil; other = other.next {
+		if other.known && other.id == n.ID {
+			f = other
+		}
+	}
 	s.mu.Unlock()
 	log := doomedLog{tp: n.Topic}
 	switch {
@@ -160,7 +172,11 @@ func (d *directory) rename(log *doomedLog, suffix string) error {
 	if err := d.err(); err != nil {
 		return err
 	}
-	path := d.path + "/" + discardedName(log.tp, d.store.randomUUID(), suffix)
+	id := log.id
+	if id == (ids.UUID{}) {
+		id = d.store.randomUUID()
+	}
+	path := d.path + "/" + discardedName(log.tp, id, suffix)
 	err := d.sparing(func() error { return d.store.cfg.FS.Rename(d.path+"/"+log.tp.String(), path) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

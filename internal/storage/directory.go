@@ -38,6 +38,8 @@ type directory struct {
 	flushedBytes atomic.Int64 // since the last checkpoint
 	unmeasured   atomic.Int64 // bytes appended since the last look at the space
 	reserve      reserve
+	trashed      atomic.Int32                // logs in the trash
+	pressed      atomic.Bool                 // the owner was asked to make room
 	stale        map[ids.TopicPartition]bool // names of deleted logs that a full disk kept in the checkpoints; guarded by mu
 
 	checkpoints checkpoints
@@ -123,6 +125,9 @@ func (d *directory) measure() {
 	d.total.Store(total)
 	d.usable.Store(usable)
 	d.unmeasured.Store(0)
+	if usable < d.trashFloor(total) {
+		d.pressTrash()
+	}
 	low := d.low.Load()
 	switch {
 	case !low && usable < reserve && d.low.CompareAndSwap(false, true):

@@ -132,6 +132,7 @@ func (r *removals) step(s *slice) time.Duration {
 		}
 	}
 	r.store.measureLow()
+	r.store.AskForRoomAgain()
 	if len(due) > 0 {
 		r.mu.Lock()
 		r.list = append(r.list, due...)
@@ -370,6 +371,7 @@ func (r *retention) step(s *slice) time.Duration {
 		return never
 	}
 	if r.pass.logs == nil {
+		d.pressed.Store(false) // whatever became of it
 		d.measure()
 		d.restoreReserve()
 	}

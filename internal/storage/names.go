@@ -33,6 +33,8 @@ const (
 const (
 	epochsFile            = "leader-epoch-checkpoint"
 	partitionMetadataFile = "partition.metadata"
+	// trashFile is ours: what the checkpoints said of a log when it went into the trash.
+	trashFile = "ottla.trash"
 
 	logSuffix       = ".log"
 	indexSuffix     = ".index"
@@ -89,6 +91,8 @@ func parsePartitionDir(name string) (ids.TopicPartition, bool) {
 }
 
 var discardedDir = regexp.MustCompile(`^(.+)-(\d+)\.([0-9a-f]{32})-delete$`)
+
+var strayDir = regexp.MustCompile(`^(.+)-(\d+)\.([0-9a-f]{32})-stray$`)
 
 // discardedName is the name that a partition's directory takes before it is removed or set aside: TOPIC-P.UUIDHEX and the suffix, the topic
 // cut where 255 bytes would not hold it all.

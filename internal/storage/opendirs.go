@@ -114,6 +114,7 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 	for _, e := range entries {
 		tp, ok := parsePartitionDir(e.Name)
 		if !ok || !e.IsDir {
+			d.noteTrash(e)
 			continue
 		}
 		f := &foundLog{dir: d, next: s.found[tp]}

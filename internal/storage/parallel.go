@@ -54,7 +54,7 @@ func (s *Store) OpenFound(logs []Wanted) {
 	found := make([]Wanted, 0, len(logs))
 	s.mu.Lock()
 	for _, w := range logs {
-		if s.found[w.Topic] != nil {
+		if s.found[w.Topic] != nil || s.trash[trashKey{w.ID, w.Topic.Partition}] != nil {
 			found = append(found, w)
 		}
 	}

@@ -21,10 +21,11 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 	l.highWatermark.Store(int64(watermark))
 	r := &recovery{log: l, point: point, start: start, gaps: f.dir.mayHaveGaps(l)}
 	began := s.env().Monotonic()
-	if f.dir.clean && r.fromManifest() {
+	clean := f.dir.clean && !f.restored
+	if clean && r.fromManifest() {
 		return l, nil
 	}
-	err := l.asCorrupt(r.run(f.dir.clean), l.LogStart())
+	err := l.asCorrupt(r.run(clean), l.LogStart())
 	if err == nil {
 		err = l.clampFirstDirty()
 	}

@@ -26,6 +26,7 @@ type Store struct {
 	mu     sync.Mutex // guards the rest; held for memory only
 	logs   map[ids.TopicPartition]*Log
 	found  map[ids.TopicPartition]*foundLog
+	trash  map[trashKey]*trashedLog
 	closed bool
 }
 
@@ -35,7 +36,9 @@ type foundLog struct {
 	id      ids.TopicID
 	known   bool // partition.metadata could be read
 	opening bool
-	broken  error // OpenLog refused it: it is left alone
+	// restored: it was in the trash, so nothing that a clean stop left speaks of it.
+	restored bool
+	broken   error // OpenLog refused it: it is left alone
 	// next has the same name in another directory, and another topic id: it is left from a topic that was deleted while its directory was offline.
 	next *foundLog
 }
@@ -63,6 +66,7 @@ func Open(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg.withDefaults(), clusterID: cfg.ClusterID,
 		logs: make(map[ids.TopicPartition]*Log), found: make(map[ids.TopicPartition]*foundLog),
+		trash: make(map[trashKey]*trashedLog),
 	}
 	s.producerExpirationMs.Store(s.cfg.ProducerExpirationMs)
 	s.files.fs, s.files.limit = cfg.FS, s.cfg.MaxOpenFiles
@@ -161,6 +165,9 @@ func (s *Store) OpenPlaced(w Wanted) (*Log, error) {
 		return l, err
 	}
 	if err := s.dropOthers(w); err != nil {
+		return nil, err
+	}
+	if err := s.restore(w); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()

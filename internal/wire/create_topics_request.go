@@ -16,6 +16,7 @@ type CreateTopicsRequestCreatableTopic struct {
 	ReplicationFactor int16
 	Assignments       []CreateTopicsRequestCreatableReplicaAssignment
 	Configs           []CreateTopicsRequestCreatableTopicConfig
+	RestoredTopicId   UUID // versions 5-7, tag 10000
 }
 
 // CreateTopicsRequestCreatableReplicaAssignment is the CreatableReplicaAssignment of CreateTopicsRequest.
@@ -75,6 +76,7 @@ func (m *CreateTopicsRequestCreatableTopic) Default() {
 	m.ReplicationFactor = 0
 	m.Assignments = m.Assignments[:0]
 	m.Configs = m.Configs[:0]
+	m.RestoredTopicId = UUID{}
 }
 
 func (m *CreateTopicsRequestCreatableTopic) decode(d *Decoder, version int16) {
@@ -94,8 +96,20 @@ func (m *CreateTopicsRequestCreatableTopic) decode(d *Decoder, version int16) {
 			return
 		}
 	}
+	m.RestoredTopicId = UUID{}
 	if flexible {
-		d.skipTags()
+		for n := d.readTagCount(); n > 0; n-- {
+			tag, frame := d.beginTag()
+			switch {
+			case tag == 10000:
+				m.RestoredTopicId = d.readUUID()
+			default:
+				d.skipTag()
+			}
+			if !d.endTag(frame) {
+				return
+			}
+		}
 	}
 }
 
@@ -113,7 +127,12 @@ func (m *CreateTopicsRequestCreatableTopic) encode(e *Encoder, version int16) {
 		m.Configs[i].encode(e, version)
 	}
 	if flexible {
-		e.writeNoTags()
+		tags := e.beginTags()
+		if m.RestoredTopicId != (UUID{}) {
+			at := e.beginTag(tags, 10000)
+			e.writeUUID(m.RestoredTopicId)
+			e.endTag(at)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ type DeleteTopicsRequest struct {
 type DeleteTopicsRequestDeleteTopicState struct {
 	Name    NullString // may be null
 	TopicId UUID
+	Purge   bool // tag 10000
 }
 
 // Default sets every field to the schema's default.
@@ -66,18 +67,36 @@ func (m *DeleteTopicsRequest) encode(e *Encoder, version int16) {
 func (m *DeleteTopicsRequestDeleteTopicState) Default() {
 	m.Name = NullString{}
 	m.TopicId = UUID{}
+	m.Purge = false
 }
 
 func (m *DeleteTopicsRequestDeleteTopicState) decode(d *Decoder, version int16) {
 	m.Name = d.readNullString(true, true)
 	m.TopicId = d.readUUID()
-	d.skipTags()
+	m.Purge = false
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.Purge = d.readBool()
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *DeleteTopicsRequestDeleteTopicState) encode(e *Encoder, version int16) {
 	e.writeNullString(m.Name, true, true)
 	e.writeUUID(m.TopicId)
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.Purge {
+		at := e.beginTag(tags, 10000)
+		e.writeBool(m.Purge)
+		e.endTag(at)
+	}
 }
 
 // Decode reads the DeleteTopicsRequest at version.

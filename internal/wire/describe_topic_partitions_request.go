@@ -7,6 +7,7 @@ type DescribeTopicPartitionsRequest struct {
 	Topics                 []DescribeTopicPartitionsRequestTopicRequest
 	ResponsePartitionLimit int32
 	Cursor                 *DescribeTopicPartitionsRequestCursor // may be null
+	Trash                  bool                                  // tag 10000
 }
 
 // DescribeTopicPartitionsRequestTopicRequest is the TopicRequest of DescribeTopicPartitionsRequest.
@@ -25,6 +26,7 @@ func (m *DescribeTopicPartitionsRequest) Default() {
 	m.Topics = m.Topics[:0]
 	m.ResponsePartitionLimit = 2000
 	m.Cursor = nil
+	m.Trash = false
 }
 
 func (m *DescribeTopicPartitionsRequest) decode(d *Decoder, version int16) {
@@ -41,7 +43,19 @@ func (m *DescribeTopicPartitionsRequest) decode(d *Decoder, version int16) {
 	} else {
 		m.Cursor = nil
 	}
-	d.skipTags()
+	m.Trash = false
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.Trash = d.readBool()
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *DescribeTopicPartitionsRequest) encode(e *Encoder, version int16) {
@@ -53,7 +67,12 @@ func (m *DescribeTopicPartitionsRequest) encode(e *Encoder, version int16) {
 	if e.writePresence(m.Cursor != nil, true) {
 		m.Cursor.encode(e, version)
 	}
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.Trash {
+		at := e.beginTag(tags, 10000)
+		e.writeBool(m.Trash)
+		e.endTag(at)
+	}
 }
 
 // Default sets every field to the schema's default.

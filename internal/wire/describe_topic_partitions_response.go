@@ -6,7 +6,8 @@ package wire
 type DescribeTopicPartitionsResponse struct {
 	ThrottleTimeMs int32
 	Topics         []DescribeTopicPartitionsResponseTopic
-	NextCursor     *DescribeTopicPartitionsResponseCursor // may be null
+	NextCursor     *DescribeTopicPartitionsResponseCursor        // may be null
+	Trash          []DescribeTopicPartitionsResponseTrashedTopic // tag 10000, may be null
 }
 
 // DescribeTopicPartitionsResponseTopic is the DescribeTopicPartitionsResponseTopic of DescribeTopicPartitionsResponse.
@@ -38,11 +39,22 @@ type DescribeTopicPartitionsResponseCursor struct {
 	PartitionIndex int32
 }
 
+// DescribeTopicPartitionsResponseTrashedTopic is the TrashedTopic of DescribeTopicPartitionsResponse.
+type DescribeTopicPartitionsResponseTrashedTopic struct {
+	Name           string
+	TopicId        UUID
+	PartitionCount int32
+	TrashedMs      int64
+	UntilMs        int64
+	SizeBytes      int64
+}
+
 // Default sets every field to the schema's default.
 func (m *DescribeTopicPartitionsResponse) Default() {
 	m.ThrottleTimeMs = 0
 	m.Topics = m.Topics[:0]
 	m.NextCursor = nil
+	m.Trash = nil
 }
 
 func (m *DescribeTopicPartitionsResponse) decode(d *Decoder, version int16) {
@@ -59,7 +71,25 @@ func (m *DescribeTopicPartitionsResponse) decode(d *Decoder, version int16) {
 	} else {
 		m.NextCursor = nil
 	}
-	d.skipTags()
+	keptTrash := m.Trash
+	m.Trash = nil
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.Trash = readArray(d, keptTrash, true, true, 46)
+			for i := range m.Trash {
+				if m.Trash[i].decode(d, version); !d.ok() {
+					return
+				}
+			}
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *DescribeTopicPartitionsResponse) encode(e *Encoder, version int16) {
@@ -71,7 +101,15 @@ func (m *DescribeTopicPartitionsResponse) encode(e *Encoder, version int16) {
 	if e.writePresence(m.NextCursor != nil, true) {
 		m.NextCursor.encode(e, version)
 	}
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.Trash != nil {
+		at := e.beginTag(tags, 10000)
+		e.writeCount(len(m.Trash), m.Trash == nil, true, true)
+		for i := range m.Trash {
+			m.Trash[i].encode(e, version)
+		}
+		e.endTag(at)
+	}
 }
 
 // Default sets every field to the schema's default.
@@ -166,6 +204,36 @@ func (m *DescribeTopicPartitionsResponseCursor) decode(d *Decoder, version int16
 func (m *DescribeTopicPartitionsResponseCursor) encode(e *Encoder, version int16) {
 	e.writeString(m.TopicName, true)
 	e.writeInt32(m.PartitionIndex)
+	e.writeNoTags()
+}
+
+// Default sets every field to the schema's default.
+func (m *DescribeTopicPartitionsResponseTrashedTopic) Default() {
+	m.Name = ""
+	m.TopicId = UUID{}
+	m.PartitionCount = 0
+	m.TrashedMs = 0
+	m.UntilMs = 0
+	m.SizeBytes = 0
+}
+
+func (m *DescribeTopicPartitionsResponseTrashedTopic) decode(d *Decoder, version int16) {
+	m.Name = d.readString(true)
+	m.TopicId = d.readUUID()
+	m.PartitionCount = d.readInt32()
+	m.TrashedMs = d.readInt64()
+	m.UntilMs = d.readInt64()
+	m.SizeBytes = d.readInt64()
+	d.skipTags()
+}
+
+func (m *DescribeTopicPartitionsResponseTrashedTopic) encode(e *Encoder, version int16) {
+	e.writeString(m.Name, true)
+	e.writeUUID(m.TopicId)
+	e.writeInt32(m.PartitionCount)
+	e.writeInt64(m.TrashedMs)
+	e.writeInt64(m.UntilMs)
+	e.writeInt64(m.SizeBytes)
 	e.writeNoTags()
 }
 

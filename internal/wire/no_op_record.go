@@ -4,18 +4,37 @@ package wire
 
 // NoOpRecord is Kafka's record of __cluster_metadata, versions 0, key 20.
 type NoOpRecord struct {
+	PurgedTopicIds []UUID // tag 10000
 }
 
 // Default sets every field to the schema's default.
 func (m *NoOpRecord) Default() {
+	m.PurgedTopicIds = m.PurgedTopicIds[:0]
 }
 
 func (m *NoOpRecord) decode(d *Decoder, version int16) {
-	d.skipTags()
+	m.PurgedTopicIds = m.PurgedTopicIds[:0]
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.PurgedTopicIds = d.readUUIDs(m.PurgedTopicIds, true, false)
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *NoOpRecord) encode(e *Encoder, version int16) {
-	e.writeNoTags()
+	tags := e.beginTags()
+	if len(m.PurgedTopicIds) != 0 {
+		at := e.beginTag(tags, 10000)
+		e.writeUUIDs(m.PurgedTopicIds, true, false)
+		e.endTag(at)
+	}
 }
 
 // Decode reads the NoOpRecord at version.

@@ -10,6 +10,7 @@ type OffsetCommitRequest struct {
 	GroupInstanceId           NullString // versions 7-10, may be null
 	RetentionTimeMs           int64      // versions 2-4
 	Topics                    []OffsetCommitRequestTopic
+	Reset                     bool // versions 8-10, tag 10000
 }
 
 // OffsetCommitRequestTopic is the OffsetCommitRequestTopic of OffsetCommitRequest.
@@ -35,6 +36,7 @@ func (m *OffsetCommitRequest) Default() {
 	m.GroupInstanceId = NullString{}
 	m.RetentionTimeMs = -1
 	m.Topics = m.Topics[:0]
+	m.Reset = false
 }
 
 func (m *OffsetCommitRequest) decode(d *Decoder, version int16) {
@@ -58,8 +60,20 @@ func (m *OffsetCommitRequest) decode(d *Decoder, version int16) {
 			return
 		}
 	}
+	m.Reset = false
 	if flexible {
-		d.skipTags()
+		for n := d.readTagCount(); n > 0; n-- {
+			tag, frame := d.beginTag()
+			switch {
+			case tag == 10000:
+				m.Reset = d.readBool()
+			default:
+				d.skipTag()
+			}
+			if !d.endTag(frame) {
+				return
+			}
+		}
 	}
 }
 
@@ -79,7 +93,12 @@ func (m *OffsetCommitRequest) encode(e *Encoder, version int16) {
 		m.Topics[i].encode(e, version)
 	}
 	if flexible {
-		e.writeNoTags()
+		tags := e.beginTags()
+		if m.Reset {
+			at := e.beginTag(tags, 10000)
+			e.writeBool(m.Reset)
+			e.endTag(at)
+		}
 	}
 }
 

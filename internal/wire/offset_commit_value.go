@@ -8,8 +8,17 @@ type OffsetCommitValue struct {
 	LeaderEpoch     int32 // versions 3-4
 	Metadata        string
 	CommitTimestamp int64
-	ExpireTimestamp int64 // versions 1
-	TopicId         UUID  // versions 4, tag 0
+	ExpireTimestamp int64                             // versions 1
+	TopicId         UUID                              // versions 4, tag 0
+	Replaced        []OffsetCommitValueReplacedOffset // versions 4, tag 10000
+}
+
+// OffsetCommitValueReplacedOffset is the ReplacedOffset of OffsetCommitValue.
+type OffsetCommitValueReplacedOffset struct {
+	ResetMs     int64
+	Offset      int64
+	LeaderEpoch int32
+	Metadata    string
 }
 
 // Default sets every field to the schema's default.
@@ -20,6 +29,7 @@ func (m *OffsetCommitValue) Default() {
 	m.CommitTimestamp = 0
 	m.ExpireTimestamp = -1
 	m.TopicId = UUID{}
+	m.Replaced = m.Replaced[:0]
 }
 
 func (m *OffsetCommitValue) decode(d *Decoder, version int16) {
@@ -38,12 +48,20 @@ func (m *OffsetCommitValue) decode(d *Decoder, version int16) {
 		m.ExpireTimestamp = -1
 	}
 	m.TopicId = UUID{}
+	m.Replaced = m.Replaced[:0]
 	if flexible {
 		for n := d.readTagCount(); n > 0; n-- {
 			tag, frame := d.beginTag()
 			switch {
 			case tag == 0:
 				m.TopicId = d.readUUID()
+			case tag == 10000:
+				m.Replaced = readArray(d, m.Replaced, true, false, 22)
+				for i := range m.Replaced {
+					if m.Replaced[i].decode(d, version); !d.ok() {
+						return
+					}
+				}
 			default:
 				d.skipTag()
 			}
@@ -72,7 +90,39 @@ func (m *OffsetCommitValue) encode(e *Encoder, version int16) {
 			e.writeUUID(m.TopicId)
 			e.endTag(at)
 		}
+		if len(m.Replaced) != 0 {
+			at := e.beginTag(tags, 10000)
+			e.writeCount(len(m.Replaced), m.Replaced == nil, true, false)
+			for i := range m.Replaced {
+				m.Replaced[i].encode(e, version)
+			}
+			e.endTag(at)
+		}
 	}
+}
+
+// Default sets every field to the schema's default.
+func (m *OffsetCommitValueReplacedOffset) Default() {
+	m.ResetMs = 0
+	m.Offset = 0
+	m.LeaderEpoch = 0
+	m.Metadata = ""
+}
+
+func (m *OffsetCommitValueReplacedOffset) decode(d *Decoder, version int16) {
+	m.ResetMs = d.readInt64()
+	m.Offset = d.readInt64()
+	m.LeaderEpoch = d.readInt32()
+	m.Metadata = d.readString(true)
+	d.skipTags()
+}
+
+func (m *OffsetCommitValueReplacedOffset) encode(e *Encoder, version int16) {
+	e.writeInt64(m.ResetMs)
+	e.writeInt64(m.Offset)
+	e.writeInt32(m.LeaderEpoch)
+	e.writeString(m.Metadata, true)
+	e.writeNoTags()
 }
 
 // Decode reads the OffsetCommitValue at version.

@@ -22,6 +22,7 @@ type OffsetFetchRequestGroup struct {
 	MemberId    NullString                 // versions 9-10, may be null
 	MemberEpoch int32                      // versions 9-10
 	Topics      []OffsetFetchRequestTopics // may be null
+	Journal     bool                       // tag 10000
 }
 
 // OffsetFetchRequestTopics is the OffsetFetchRequestTopics of OffsetFetchRequest.
@@ -137,6 +138,7 @@ func (m *OffsetFetchRequestGroup) Default() {
 	m.MemberId = NullString{}
 	m.MemberEpoch = -1
 	m.Topics = emptied(m.Topics)
+	m.Journal = false
 }
 
 func (m *OffsetFetchRequestGroup) decode(d *Decoder, version int16) {
@@ -157,7 +159,19 @@ func (m *OffsetFetchRequestGroup) decode(d *Decoder, version int16) {
 			return
 		}
 	}
-	d.skipTags()
+	m.Journal = false
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.Journal = d.readBool()
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *OffsetFetchRequestGroup) encode(e *Encoder, version int16) {
@@ -172,7 +186,12 @@ func (m *OffsetFetchRequestGroup) encode(e *Encoder, version int16) {
 	for i := range m.Topics {
 		m.Topics[i].encode(e, version)
 	}
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.Journal {
+		at := e.beginTag(tags, 10000)
+		e.writeBool(m.Journal)
+		e.endTag(at)
+	}
 }
 
 // minBytesOffsetFetchRequestTopics is the least that a OffsetFetchRequestTopics takes, indexed by version - 8.

@@ -46,6 +46,15 @@ type OffsetFetchResponsePartitions struct {
 	CommittedLeaderEpoch int32
 	Metadata             NullString // may be null
 	ErrorCode            ErrorCode
+	Replaced             []OffsetFetchResponseReplacedOffset // tag 10000, may be null
+}
+
+// OffsetFetchResponseReplacedOffset is the ReplacedOffset of OffsetFetchResponse.
+type OffsetFetchResponseReplacedOffset struct {
+	ResetMs     int64
+	Offset      int64
+	LeaderEpoch int32
+	Metadata    string
 }
 
 // Default sets every field to the schema's default.
@@ -275,6 +284,7 @@ func (m *OffsetFetchResponsePartitions) Default() {
 	m.CommittedLeaderEpoch = -1
 	m.Metadata = NullString{Valid: true}
 	m.ErrorCode = 0
+	m.Replaced = nil
 }
 
 func (m *OffsetFetchResponsePartitions) decode(d *Decoder, version int16) {
@@ -283,7 +293,25 @@ func (m *OffsetFetchResponsePartitions) decode(d *Decoder, version int16) {
 	m.CommittedLeaderEpoch = d.readInt32()
 	m.Metadata = d.readNullString(true, true)
 	m.ErrorCode = d.readErrorCode()
-	d.skipTags()
+	keptReplaced := m.Replaced
+	m.Replaced = nil
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.Replaced = readArray(d, keptReplaced, true, true, 22)
+			for i := range m.Replaced {
+				if m.Replaced[i].decode(d, version); !d.ok() {
+					return
+				}
+			}
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *OffsetFetchResponsePartitions) encode(e *Encoder, version int16) {
@@ -292,6 +320,38 @@ func (m *OffsetFetchResponsePartitions) encode(e *Encoder, version int16) {
 	e.writeInt32(m.CommittedLeaderEpoch)
 	e.writeNullString(m.Metadata, true, true)
 	e.writeErrorCode(m.ErrorCode)
+	tags := e.beginTags()
+	if m.Replaced != nil {
+		at := e.beginTag(tags, 10000)
+		e.writeCount(len(m.Replaced), m.Replaced == nil, true, true)
+		for i := range m.Replaced {
+			m.Replaced[i].encode(e, version)
+		}
+		e.endTag(at)
+	}
+}
+
+// Default sets every field to the schema's default.
+func (m *OffsetFetchResponseReplacedOffset) Default() {
+	m.ResetMs = 0
+	m.Offset = 0
+	m.LeaderEpoch = 0
+	m.Metadata = ""
+}
+
+func (m *OffsetFetchResponseReplacedOffset) decode(d *Decoder, version int16) {
+	m.ResetMs = d.readInt64()
+	m.Offset = d.readInt64()
+	m.LeaderEpoch = d.readInt32()
+	m.Metadata = d.readString(true)
+	d.skipTags()
+}
+
+func (m *OffsetFetchResponseReplacedOffset) encode(e *Encoder, version int16) {
+	e.writeInt64(m.ResetMs)
+	e.writeInt64(m.Offset)
+	e.writeInt32(m.LeaderEpoch)
+	e.writeString(m.Metadata, true)
 	e.writeNoTags()
 }
 

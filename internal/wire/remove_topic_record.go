@@ -4,22 +4,51 @@ package wire
 
 // RemoveTopicRecord is Kafka's record of __cluster_metadata, versions 0, key 9.
 type RemoveTopicRecord struct {
-	TopicId UUID
+	TopicId        UUID
+	TrashedMs      int64 // tag 10000
+	TrashedUntilMs int64 // tag 10001
 }
 
 // Default sets every field to the schema's default.
 func (m *RemoveTopicRecord) Default() {
 	m.TopicId = UUID{}
+	m.TrashedMs = 0
+	m.TrashedUntilMs = 0
 }
 
 func (m *RemoveTopicRecord) decode(d *Decoder, version int16) {
 	m.TopicId = d.readUUID()
-	d.skipTags()
+	m.TrashedMs = 0
+	m.TrashedUntilMs = 0
+	for n := d.readTagCount(); n > 0; n-- {
+		tag, frame := d.beginTag()
+		switch {
+		case tag == 10000:
+			m.TrashedMs = d.readInt64()
+		case tag == 10001:
+			m.TrashedUntilMs = d.readInt64()
+		default:
+			d.skipTag()
+		}
+		if !d.endTag(frame) {
+			return
+		}
+	}
 }
 
 func (m *RemoveTopicRecord) encode(e *Encoder, version int16) {
 	e.writeUUID(m.TopicId)
-	e.writeNoTags()
+	tags := e.beginTags()
+	if m.TrashedMs != 0 {
+		at := e.beginTag(tags, 10000)
+		e.writeInt64(m.TrashedMs)
+		e.endTag(at)
+	}
+	if m.TrashedUntilMs != 0 {
+		at := e.beginTag(tags, 10001)
+		e.writeInt64(m.TrashedUntilMs)
+		e.endTag(at)
+	}
 }
 
 // Decode reads the RemoveTopicRecord at version.

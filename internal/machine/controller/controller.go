@@ -36,7 +36,10 @@ type Controller struct {
 	cfg             Config
 	image           *metadata.Image
 	lastTimestampMs int64
+	purge           purgeTimer
 }
+
+var _ machine.Timed = (*Controller)(nil)
 
 // New is the controller of an empty log.
 func New(cfg Config) *Controller { return &Controller{cfg: cfg, image: metadata.Empty()} }
@@ -153,7 +156,8 @@ func (c *Controller) newTopicID() ids.TopicID {
 		c.cfg.Random(id[:])
 		id[6] = id[6]&0x0f | 0x40
 		id[8] = id[8]&0x3f | 0x80
-		if _, taken := c.image.TopicByID(id); !taken && id.String()[0] != '-' {
+		_, taken := c.image.TopicByID(id)
+		if _, trashed := c.image.Trashed(id); !taken && !trashed && id.String()[0] != '-' {
 			return id
 		}
 	}

@@ -77,6 +77,8 @@ type creation struct {
 	plain []wire.CreateTopicsResponseCreatableTopicConfigs
 	// byShape finds existing topics by their shape; nil until it is asked for.
 	byShape map[string]string
+	// restored are the topics of the trash that the request takes out.
+	restored []*metadata.Trashed
 }
 
 // FailCreateTopics answers a request of which nothing is known to have happened.
@@ -127,6 +129,9 @@ func (m *creation) tooManyPartitions(req *wire.CreateTopicsRequest, count map[st
 func (m *creation) createTopic(t *wire.CreateTopicsRequestCreatableTopic, result *wire.CreateTopicsResponseCreatableTopicResult) ([]wire.MetadataRecord, *problem) {
 	if refused := m.checkName(t.Name); refused != nil {
 		return nil, refused
+	}
+	if t.RestoredTopicId != (wire.UUID{}) {
+		return m.restoreTopic(t, result)
 	}
 	overrides := make([]config.Override, len(t.Configs))
 	values := make(map[string]string, len(t.Configs))

@@ -9,8 +9,9 @@ import (
 
 // DeleteTopics decides on the end of topics, named or by id, as Kafka 4.3.1 does: a name or id that is given twice, or a
 // topic that is given by both, is not deleted. Each topic succeeds or fails by itself. Kafka shuffles its results; here
-// they have the request's order.
-func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, allow Allow, _ machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
+// they have the request's order. A topic whose ottla.topic.trash.ms is not 0 goes into the trash, unless the request asks to purge it; one in the trash is
+// purged if its id is given and the request asks for that.
+func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, allow Allow, at machine.Moment) ([]machine.Record, *wire.DeleteTopicsResponse) {
 	if !c.settings(nil).BrokerConfig().DeleteTopics {
 		return nil, FailDeleteTopics(req, wire.ErrorTopicDeletionDisabled)
 	}
@@ -54,7 +55,7 @@ func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, allow Allow, _ 
 		if refused != nil {
 			result.ErrorCode, result.ErrorMessage = refused.code, wire.NullString{Value: refused.message, Valid: refused.message != ""}
 		} else {
-			messages = append(messages, &wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)})
+			messages = append(messages, c.removal(topic, t.Purge, at))
 		}
 		resp.Responses = append(resp.Responses, result)
 	}
@@ -76,6 +77,9 @@ func (c *Controller) toDelete(t *wire.DeleteTopicsRequestDeleteTopicState, names
 		return nil, refuse(wire.ErrorInvalidRequest, "Duplicate topic id.")
 	}
 	topic, ok := c.image.TopicByID(id)
+	if trashed, there := c.image.Trashed(id); there && t.Purge {
+		return trashed.Topic, nil
+	}
 	unknown := wire.ErrorUnknownTopicID
 	if t.Name.Valid {
 		topic, ok = c.image.Topic(t.Name.Value)
@@ -86,6 +90,9 @@ func (c *Controller) toDelete(t *wire.DeleteTopicsRequestDeleteTopicState, names
 	}
 	if names[topic.Name] > 0 && given[topic.ID] > 0 {
 		return topic, refuse(wire.ErrorInvalidRequest, "The provided topic name maps to an ID that was already supplied.")
+	}
+	if c.protected(topic.Name) {
+		return topic, refuse(wire.ErrorPolicyViolation, "Topic '%s' is protected from deletion: set its %s to false first.", topic.Name, deletionProtection)
 	}
 	return topic, nil
 }

@@ -51,7 +51,7 @@ func (m *Machine) expireGroup(at machine.Moment, g *Group, settings Settings) (r
 		for _, partition := range g.partitions(topic) {
 			c := g.offsets[topic][partition]
 			switch {
-			case kept || g.isUnstable(topic, partition) || settings.KeepOffsetsWithTopic && now != nil && c.of(now) || !c.expired(at.NowMs, since, settings.OffsetsRetentionMs):
+			case kept || g.isUnstable(topic, partition) || settings.KeepOffsetsWithTopic && (now != nil && c.of(now) || m.inTrash(c.Topic)) || !c.expired(at.NowMs, since, settings.OffsetsRetentionMs):
 				left = true
 			default:
 				m.totals.Expired++

@@ -1,8 +1,6 @@
 package group
 
 import (
-	"maps"
-	"slices"
 	"unicode/utf16"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -229,49 +227,6 @@ func (m *Machine) OffsetDelete(req *wire.OffsetDeleteRequest) ([]machine.Record,
 		}
 	}
 	return records, resp
-}
-
-// maxForgotten is how many offsets one command forgets, so that its batch stays far below what a segment holds.
-const maxForgotten = 10_000
-
-// TopicsDeleted forgets the offsets of topics that were deleted. Those of a new topic of the same name stay. If it says that there are
-// more, it is to be called again.
-func (m *Machine) TopicsDeleted(deleted map[string]ids.TopicID) (records []machine.Record, more bool) {
-	names := slices.Sorted(maps.Keys(deleted))
-	return m.forgetOffsets(func(*Group) []string { return names },
-		func(topic string, c Committed) bool { return c.Topic.IsZero() || c.Topic == deleted[topic] })
-}
-
-// ForgetMissingTopics forgets the offsets of topics that are not in the image any more, such as those that were deleted while
-// nobody led this partition. The caller knows that the image is at least as new as every commit. If it says that there are more,
-// it is to be called again.
-func (m *Machine) ForgetMissingTopics() (records []machine.Record, more bool) {
-	return m.forgetOffsets((*Group).allTopics, func(topic string, c Committed) bool {
-		now := m.topic(topic)
-		return now == nil || !c.of(now)
-	})
-}
-
-// forgetOffsets forgets, in every group, those of its topics' offsets for which which says so.
-func (m *Machine) forgetOffsets(topics func(*Group) []string, which func(topic string, c Committed) bool) (records []machine.Record, more bool) {
-	for _, g := range m.sorted() {
-		for _, topic := range topics(g) {
-			for _, partition := range g.allPartitions(topic) {
-				c, there := g.offset(topic, partition)
-				if !there {
-					c = g.newestUnstable(topic, partition)
-				}
-				switch {
-				case !which(topic, c):
-				case len(records) == maxForgotten:
-					return records, true
-				default:
-					records = append(records, offsetTombstone(g, topic, partition))
-				}
-			}
-		}
-	}
-	return records, false
 }
 
 // of tells whether the offset is one of this topic, and not of an earlier one of the same name.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -77,7 +78,7 @@ func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchReq
 		if g == nil {
 			continue
 		}
-		if c, ok := g.offset(name, index); ok && (topic == nil || c.of(topic)) {
+		if c, ok := g.offset(name, index); ok && m.shows(topic, c) {
 			if *budget -= len(c.Metadata); *budget < 0 {
 				p.ErrorCode = wire.ErrorUnknownServerError
 				continue
@@ -85,6 +86,14 @@ func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchReq
 			p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = int64(c.Offset), int32(c.LeaderEpoch), wire.SomeString(c.Metadata)
 		}
 	}
+}
+
+// shows tells whether an offset is one of this topic; of a topic that does not exist, nil, those are shown that are about to be forgotten.
+func (m *Machine) shows(topic *metadata.Topic, c Committed) bool {
+	if topic == nil {
+		return !m.inTrash(c.Topic)
+	}
+	return c.of(topic)
 }
 
 func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResponseGroup, budget *int) {
@@ -98,7 +107,7 @@ func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResp
 			continue // it has no id to be named by
 		}
 		for _, index := range g.partitions(name) {
-			if topic == nil || g.offsets[name][index].of(topic) {
+			if m.shows(topic, g.offsets[name][index]) {
 				asked.PartitionIndexes = append(asked.PartitionIndexes, index)
 			}
 		}

@@ -25,6 +25,7 @@ func TestForgettingIsCutUp(t *testing.T) {
 		l.commit(records)
 	}
 	topic, _ := l.image.Topic("t")
+	l.changeImage([]wire.MetadataRecord{&wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)}})
 	calls := 0
 	l.forget(func() ([]machine.Record, bool) {
 		calls++

@@ -23,7 +23,7 @@ var (
 
 // notCode are Kafka's names that look like one of ours.
 var notCode = map[string]bool{"metadata.version": true, "group.version": true, "partition.metadata": true, "server.properties": true, "ottla.manifest": true, "ottla.reserve": true,
-	"ottla.largest-timestamps": true}
+	"ottla.largest-timestamps": true, "ottla.trash": true}
 
 // TestDocsReferences: every test, function, type, file and make target that a document names is there.
 func TestDocsReferences(t *testing.T) {

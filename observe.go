@@ -39,7 +39,11 @@ func storageEvents(logger *slog.Logger, flushes *flushes) storage.Events {
 			if r.ValidAfterCut {
 				level = slog.LevelWarn
 			}
-			logger.Log(context.Background(), level, "partition recovered after an unclean stop", "partition", r.Log, "scannedBytes", r.ScannedBytes,
+			what := "partition recovered after an unclean stop"
+			if r.Restored {
+				what = "partition restored from the trash"
+			}
+			logger.Log(context.Background(), level, what, "partition", r.Log, "scannedBytes", r.ScannedBytes,
 				"cutBytes", r.CutBytes, "cutOffset", r.CutOffset, "validAfterCut", r.ValidAfterCut, "logEnd", r.LogEnd, "took", r.Took)
 		},
 		Corrupt: func(err *storage.CorruptError) {

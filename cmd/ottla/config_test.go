@@ -14,13 +14,13 @@ func TestConfig(t *testing.T) {
 	b := ottlatest.Start(t).Addr()
 	must(t, "", "topic", "create", "t", "-b", b)
 	for _, step := range []struct{ args, want string }{
-		{"get topic t", "SETTING  VALUE  SOURCE\n"},
+		{"get topic t", "SETTING               VALUE  SOURCE\nottla.topic.trash.ms  0      static broker\n"},
 		{"set topic t retention.ms=5 cleanup.policy=compact,delete", "topic t: set retention.ms=5 cleanup.policy=compact,delete\n"},
 		{"get topic t retention.ms segment.bytes", "SETTING        VALUE       SOURCE\nretention.ms   5           dynamic topic\nsegment.bytes  1073741824  default\n"},
 		{"unset topic t cleanup.policy retention.ms", "topic t: unset cleanup.policy retention.ms\n"},
 		{"set broker 1 log.retention.ms=7", "broker 1: set log.retention.ms=7\n"},
 		{"set broker log.retention.ms=8 log.segment.bytes=2000000", "all brokers: set log.retention.ms=8 log.segment.bytes=2000000\n"},
-		{"get topic t", "SETTING        VALUE    SOURCE\nsegment.bytes  2000000  dynamic default broker\nretention.ms   7        dynamic broker\n"},
+		{"get topic t", "SETTING               VALUE    SOURCE\nsegment.bytes         2000000  dynamic default broker\nretention.ms          7        dynamic broker\nottla.topic.trash.ms  0        static broker\n"},
 		{"get broker 1 log.retention.ms", "SETTING           VALUE  SOURCE\nlog.retention.ms  7      dynamic broker\n"},
 		{"unset broker 1 log.retention.ms", "broker 1: unset log.retention.ms\n"},
 		{"unset broker log.segment.bytes", "all brokers: unset log.segment.bytes\n"},
@@ -41,8 +41,8 @@ func TestConfig(t *testing.T) {
 	if err := json.Unmarshal([]byte(must(t, "", "config", "get", "topic", "t", "-o", "json", "-b", b)), &shown); err != nil {
 		t.Fatal(err)
 	}
-	nine := "9"
-	if diff := cmp.Diff([]shownSetting{{"retention.ms", &nine, "dynamic topic"}}, shown); diff != "" {
+	nine, zero := "9", "0"
+	if diff := cmp.Diff([]shownSetting{{"retention.ms", &nine, "dynamic topic"}, {"ottla.topic.trash.ms", &zero, "static broker"}}, shown); diff != "" {
 		t.Error(diff)
 	}
 	if got := strings.Count(must(t, "", "config", "get", "topic", "t", "--all", "-b", b), "\n"); got < 30 {

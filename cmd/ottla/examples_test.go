@@ -107,11 +107,11 @@ func prepareExamples(t *testing.T, data string) {
 	if err := os.CopyFS(".", os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
-	broker := ottlatest.Start(t, func(c *ottla.Config) { c.Admin = "127.0.0.1:0" })
+	broker := ottlatest.Start(t, ottlatest.WithSetting("ottla.topic.trash.ms", "86400000"), func(c *ottla.Config) { c.Admin = "127.0.0.1:0" })
 	t.Setenv("OTTLA_BOOTSTRAP", broker.Addr())
 	t.Setenv("OTTLA_ADMIN", broker.AdminAddr())
 	t.Setenv("OTTLA_LISTEN", "127.0.0.1:0")
-	for topic, partitions := range map[string]string{"flights": "6", "orders": "4", "scores": "1", "greetings": "1", "retired-orders": "1"} {
+	for topic, partitions := range map[string]string{"flights": "6", "orders": "4", "scores": "1", "greetings": "1", "retired-orders": "1", "old-orders": "1", "old-flights": "1"} {
 		must(t, "", "topic", "create", topic, "-p", partitions)
 		for partition := range partitions[0] - '0' {
 			must(t, "one\ntwo\nthree\n", "produce", topic, "-p", fmt.Sprint(partition))
@@ -122,6 +122,7 @@ func prepareExamples(t *testing.T, data string) {
 			must(t, "", "group", "reset", group, "--to", "2", "--topic", topic, "--yes")
 		}
 	}
+	must(t, "", "topic", "delete", "old-orders", "old-flights")
 	must(t, "", "profile", "set", "production", "--bootstrap", broker.Addr())
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,7 +16,7 @@ import (
 
 func newTopic() *cobra.Command {
 	topic := newGroup("topic", "Create, list, describe, change, grow, trim and delete topics")
-	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAlter(), newTopicAddPartitions(), newTopicTrim(), newTopicDelete())
+	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAlter(), newTopicAddPartitions(), newTopicTrim(), newTopicDelete(), newTopicTrash())
 	return topic
 }
 
@@ -283,43 +282,4 @@ func printDescribed(cmd *cobra.Command, topic describedTopic) {
 		rows = append(rows, []string{fmt.Sprint(p.Partition), fmt.Sprint(p.Leader), fmt.Sprint(p.LeaderEpoch), fmt.Sprint(p.Replicas), fmt.Sprint(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End)})
 	}
 	printTable(out, rows)
-}
-
-func newTopicDelete() *cobra.Command {
-	var flags clientFlags
-	cmd := &cobra.Command{
-		Use:     "delete TOPIC...",
-		Short:   "Delete topics and their records",
-		Args:    cobra.MinimumNArgs(1),
-		Example: "  ottla topic delete flights --timeout 30s",
-		RunE: func(cmd *cobra.Command, names []string) error {
-			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
-				admin.SetTimeoutMillis(int32(flags.timeout / time.Millisecond))
-				answers, err := admin.DeleteTopics(ctx, names...)
-				if err != nil {
-					return flags.explain("delete topics", err)
-				}
-				var deleted []string
-				var failed []error
-				for _, answer := range answers.Sorted() {
-					if answer.Err != nil {
-						failed = append(failed, topicError("delete", answer.Topic, answer.Err, answer.ErrMessage))
-						continue
-					}
-					deleted = append(deleted, answer.Topic)
-					if flags.output == outputText {
-						fmt.Fprintf(cmd.OutOrStdout(), "deleted topic %s\n", answer.Topic)
-					}
-				}
-				if flags.output == outputJSON {
-					if err := printJSON(cmd.OutOrStdout(), map[string][]string{"deleted": deleted}); err != nil {
-						return err
-					}
-				}
-				return errors.Join(failed...)
-			})
-		},
-	}
-	flags.register(cmd)
-	return cmd
 }

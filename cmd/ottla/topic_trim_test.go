@@ -56,7 +56,7 @@ func TestTopicAlter(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", step.args, got, step.want)
 		}
 	}
-	if got, want := must(t, "", "config", "get", "topic", "t", "-b", b), "SETTING     VALUE  SOURCE\nsegment.ms  7      dynamic topic\n"; got != want {
+	if got, want := must(t, "", "config", "get", "topic", "t", "-b", b), "SETTING               VALUE  SOURCE\nsegment.ms            7      dynamic topic\nottla.topic.trash.ms  0      static broker\n"; got != want {
 		t.Errorf("after all: %s\nwant %s", got, want)
 	}
 	for _, c := range []struct{ args, want string }{

@@ -187,5 +187,7 @@ type Recovery struct {
 	// ValidAfterCut tells that whole batches followed the damaged one: a torn write of a power cut, or rot above the recovery point.
 	ValidAfterCut bool
 	LogEnd        ids.Offset
-	Took          time.Duration
+	// Restored: it was in the trash, and not closed when it went there.
+	Restored bool
+	Took     time.Duration
 }

@@ -224,11 +224,58 @@ func (c *crashScript) step() {
 		c.lives = append(c.lives, newLife(len(c.lives)))
 		c.gone = false
 		c.openLog()
+	case r < 98:
+		c.trash()
 	default:
 		c.note("crash")
 		c.crashAndGoOn()
 	}
 	c.life().durable = max(c.life().durable, c.log.DurableEnd())
+}
+
+// trash puts the log into the trash and takes it out again, perhaps after a restart, and perhaps after another topic had its name. Whenever a crash comes, the log
+// with its id is the one that it was.
+func (c *crashScript) trash() {
+	c.note("trash")
+	if err := c.store.TrashLogs(storage.LogName{Topic: tp0, ID: c.life().id}); err != nil {
+		c.fatalf("trash: %v", err)
+	}
+	if !c.deletedOnDisk(c.store, c.life()) {
+		c.fatalf("trash: the name is not free")
+	}
+	if c.random.IntN(2) == 0 {
+		c.note("reopen")
+		if err := c.store.Close(); err != nil {
+			c.fatalf("close: %v", err)
+		}
+		c.faults = vfs.NewFault(c.disk)
+		var err error
+		if c.store, err = storage.Open(crashConfig(c.faults, c.env)); err != nil {
+			c.fatalf("open: %v", err)
+		}
+	}
+	if c.random.IntN(2) == 0 {
+		c.note("another of its name")
+		other := ids.TopicID{77, byte(len(c.script))}
+		log, err := c.store.OpenLog(tp0, other, c.config)
+		if err == nil && log.LogEnd() != 0 {
+			c.fatalf("a new topic begins at %d", log.LogEnd())
+		}
+		if err == nil {
+			_, err = log.Append(makeBatch(c.t, 2, 100, c.ts), 1, c.ts)
+		}
+		if err == nil {
+			err = c.store.DeleteLogs(storage.LogName{Topic: tp0, ID: other})
+		}
+		if err != nil {
+			c.fatalf("another topic: %v", err)
+		}
+	}
+	c.openLog()
+	c.check(c.disk, c.log, "restored")
+	l := c.life()
+	l.cut(c.log.LogEnd())
+	l.start, l.durable = c.log.LogStart(), c.log.DurableEnd()
 }
 
 func (c *crashScript) note(what string) { c.script = append(c.script, what) }

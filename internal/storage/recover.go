@@ -41,6 +41,7 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 		f.dir.checkpoints.want()
 	}
 	if r.scanned && s.cfg.Events.Recovered != nil {
+		r.report.Restored = f.restored
 		r.report.Log, r.report.LogEnd, r.report.Took = tp, l.LogEnd(), s.env().Monotonic()-began
 		s.cfg.Events.Recovered(r.report)
 	}

@@ -165,7 +165,10 @@ func (s *Store) restore(w Wanted) error {
 		return fmt.Errorf("restore %s: %w", w.Topic, err)
 	}
 	fsys := s.cfg.FS
-	err := d.sparing(func() error { return fsys.Rename(from, to) })
+	err := d.sparing(func() error { return s.keepTopicID(from, w.ID) })
+	if err == nil {
+		err = d.sparing(func() error { return fsys.Rename(from, to) })
+	}
 	if err == nil {
 		err = fsys.SyncDir(d.path)
 	}
@@ -183,6 +186,14 @@ func (s *Store) restore(w Wanted) error {
 	s.found[w.Topic] = &foundLog{dir: d, id: w.ID, known: true, restored: true}
 	s.mu.Unlock()
 	return nil
+}
+
+// keepTopicID writes partition.metadata again where a power cut before the log's first sync damaged it: so far the directory's name told the id.
+func (s *Store) keepTopicID(path string, id ids.TopicID) error {
+	if have, err := readPartitionMetadata(s.cfg.FS, path+"/"+partitionMetadataFile); err == nil && have == id {
+		return nil
+	}
+	return writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, encodePartitionMetadata(id))
 }
 
 // rememberCheckpoints gives the checkpoints back what the file in a trashed log's directory says. Without the file they say nothing, and all of the log is scanned.

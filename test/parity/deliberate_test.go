@@ -48,9 +48,13 @@ var deliberate = []difference{
 	{`^describe-topic-partitions/empty name only`, `\{ErrorCode:UNKNOWN_SERVER_ERROR Topic:""\}`, `{ErrorCode:INVALID_TOPIC_EXCEPTION Topic:"" AuthorizedOperations:3576}`, "Kafka fails inside"},
 
 	// Settings
-	{configsList, `(\n    \{Name:"preallocate")`, "\n    {Name:\"ottla.durability\" Value:\"fsync\" Source:5}\n    {Name:\"ottla.record.validation\" Value:\"framing\" Source:5}${1}", "Ottla's own settings"},
+	{configsList, `(\n    \{Name:"preallocate")`, "\n    {Name:\"ottla.durability\" Value:\"fsync\" Source:5}\n    {Name:\"ottla.record.validation\" Value:\"framing\" Source:5}\n    {Name:\"ottla.topic.deletion.protection\" Value:\"false\" Source:5}\n    {Name:\"ottla.topic.trash.ms\" Value:\"86400000\" Source:5}${1}", "Ottla's own settings"},
+	{`^describe-configs-topic/all, and more`, `("ottla.topic.deletion.protection" Value:"false" Source:)5\}`, `${1}DEFAULT_CONFIG ConfigType:BOOLEAN Documentation:text}`, "the same, with all there is to tell"},
+	{`^describe-configs-topic/all, and more`, `(\{Name:"(ottla.topic.trash.ms)" Value:"(\w+)" Source:)5\}`, "${1}DEFAULT_CONFIG ConfigSynonyms:[\n      {Name:\"${2}\" Value:\"${3}\" Source:DEFAULT_CONFIG}\n    ] ConfigType:LONG Documentation:text}", "the same"},
 	{`^describe-configs-topic/all, and more`, `(\{Name:"(ottla\S+)" Value:"(\w+)" Source:)5\}`, "${1}DEFAULT_CONFIG ConfigSynonyms:[\n      {Name:\"${2}\" Value:\"${3}\" Source:DEFAULT_CONFIG}\n    ] ConfigType:STRING Documentation:text}", "the same, with all there is to tell"},
 	{`^describe-configs-topic/`, `("ottla\S+" Value:"\w+" Source:)5\}`, `${1}DEFAULT_CONFIG}`, "the same"},
+	{`^describe-configs-topic/[^,]* v[34]$`, `("ottla.topic.deletion.protection" Value:"false" Source:DEFAULT_CONFIG)\}`, `${1} ConfigType:BOOLEAN}`, "the same, where there are types"},
+	{`^describe-configs-topic/[^,]* v[34]$`, `("ottla.topic.trash.ms" Value:"\w+" Source:DEFAULT_CONFIG)\}`, `${1} ConfigType:LONG}`, "the same"},
 	{`^describe-configs-topic/[^,]* v[34]$`, `("ottla\S+" Value:"\w+" Source:DEFAULT_CONFIG)\}`, `${1} ConfigType:STRING}`, "the same, where there are types"},
 	{`^(create-topics|client-quotas-mutations|describe-configs)`, `("min.insync.replicas" Value:"1" Source:)3\}`, `${1}5}`, "Kafka sets it for eligible leader replicas, which are not there yet"},
 	{`^describe-configs-(topic|broker)/(all|some|no keys|empty list of keys|without more)`, `("min.insync.replicas" Value:"1" Source:)DYNAMIC_DEFAULT_BROKER_CONFIG( ConfigType:INT)?\}`, `${1}DEFAULT_CONFIG${2}}`, "the same"},

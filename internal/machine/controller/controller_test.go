@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -470,11 +471,17 @@ func TestReplayEqualsLive(t *testing.T) {
 		var snapshot bytes.Buffer
 		var snapshotID machine.SnapshotID
 		for step := range 120 {
-			switch dice.IntN(9) {
+			b.pass(time.Duration(dice.IntN(3)) * time.Hour)
+			switch dice.IntN(10) {
 			case 8:
 				b.alterQuotas(false, quotaEntry([]string{"user", fmt.Sprintf("u%d", dice.IntN(3))}, quotaOp("producer_byte_rate", float64(1+step))),
 					quotaEntry([]string{"client-id", "<default>", "user", fmt.Sprintf("u%d", dice.IntN(3))}, quotaOp("request_percentage", 0.5), noQuota("producer_byte_rate")),
 					quotaEntry([]string{"user", fmt.Sprintf("u%d", dice.IntN(3))}, noQuota("producer_byte_rate")))
+			case 9:
+				if trash := b.c.Image().Trash(); len(trash) > 0 {
+					one := trash[dice.IntN(len(trash))]
+					b.create(false, restored(one.Topic.ID, fmt.Sprintf("t%d", dice.IntN(30))))
+				}
 			case 0, 1, 2:
 				b.create(dice.IntN(5) == 0, topic(fmt.Sprintf("t%d", dice.IntN(30)), 1+dice.Int32N(4), 1, "retention.ms=5"), topic("bad name", 1, 1))
 			case 3:

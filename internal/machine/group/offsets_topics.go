@@ -85,7 +85,8 @@ func (m *Machine) settleOffsets(topics func(*Group) []string, decide func(topic 
 				if len(records) >= maxForgotten {
 					return records, true
 				}
-				if _, taken := g.offset(what.movedTo, partition); there && what.movedTo != "" && !taken {
+				old, taken := g.offset(what.movedTo, partition)
+				if there && what.movedTo != "" && !(taken && m.shows(m.topic(what.movedTo), old)) {
 					records = append(records, movedOffset(g, what.movedTo, partition, c))
 				}
 				records = append(records, offsetTombstone(g, topic, partition))

@@ -35,7 +35,11 @@ func (m *Machine) Report(limit int) (reports []Report, omitted int) {
 		limit -= max(count, 1)
 		r := Report{Group: g.id, State: g.state(), Members: g.memberCount(), Read: make([]Position, 0, count)}
 		for topic, partitions := range g.offsets {
+			now := m.topic(topic)
 			for partition, c := range partitions {
+				if c.Offset < 0 || !m.shows(now, c) {
+					continue
+				}
 				r.Read = append(r.Read, Position{topic, partition, c.Offset})
 			}
 		}

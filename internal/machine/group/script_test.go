@@ -10,6 +10,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -118,8 +119,9 @@ func (l *live) run(line string) []string {
 
 func commands() map[string]func(l *live, a args) {
 	return map[string]func(l *live, a args){
-		"topic":   func(l *live, a args) { l.create(a.word(0), int(a.number("partitions", 1))) },
-		"drop":    (*live).runDrop,
+		"topic": func(l *live, a args) { l.create(a.word(0), int(a.number("partitions", 1))) },
+		"drop":  (*live).runDrop,
+		"purge": (*live).runPurge, "restore": (*live).runRestore,
 		"missing": func(l *live, _ args) { l.forget(l.m.ForgetMissingTopics) },
 		"set":     (*live).runSet,
 		"pass":    (*live).runPass,
@@ -154,12 +156,42 @@ func (l *live) forget(some func() ([]machine.Record, bool)) {
 
 func (l *live) runDrop(a args) {
 	topic, _ := l.image.Topic(a.word(0))
-	l.changeImage([]wire.MetadataRecord{&wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)}})
+	record := &wire.RemoveTopicRecord{TopicId: wire.UUID(topic.ID)}
+	if a.text("trash", "no") == "yes" {
+		record.TrashedMs, record.TrashedUntilMs = 1, 2
+	}
+	l.changeImage([]wire.MetadataRecord{record})
 	if a.text("told", "yes") == "yes" {
 		l.forget(func() ([]machine.Record, bool) {
 			return l.m.TopicsDeleted(map[string]ids.TopicID{topic.Name: topic.ID})
 		})
 	}
+}
+
+// untrashed tells the machine about the oldest topic of a name in the trash, after what changes that.
+func (l *live) untrashed(a args, change func(*metadata.Topic) []wire.MetadataRecord) {
+	for _, t := range l.image.Trash() {
+		if t.Topic.Name == a.word(0) {
+			l.changeImage(change(t.Topic))
+			if a.text("told", "yes") == "yes" {
+				l.forget(func() ([]machine.Record, bool) { return l.m.TopicsUntrashed([]string{t.Topic.Name}) })
+			}
+			return
+		}
+	}
+	l.t.Fatalf("no topic %s is in the trash", a.word(0))
+}
+
+func (l *live) runPurge(a args) {
+	l.untrashed(a, func(t *metadata.Topic) []wire.MetadataRecord {
+		return []wire.MetadataRecord{&wire.NoOpRecord{PurgedTopicIds: []wire.UUID{wire.UUID(t.ID)}}}
+	})
+}
+
+func (l *live) runRestore(a args) {
+	l.untrashed(a, func(t *metadata.Topic) []wire.MetadataRecord {
+		return metadata.TopicRecords(&metadata.Topic{Name: a.text("as", t.Name), ID: t.ID, Partitions: t.Partitions})
+	})
 }
 
 func (l *live) runSet(a args) {

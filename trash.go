@@ -21,7 +21,7 @@ func (c *cluster) settleTrash(image *metadata.Image) {
 	var late []storage.LogName
 	for _, found := range c.store.Found() {
 		if _, trashed := image.Trashed(found.ID); trashed {
-			late = append(late, storage.LogName{Topic: found.Topic, ID: found.ID})
+			late = append(late, storage.LogName(found))
 		}
 	}
 	if err := c.store.TrashLogs(late...); err != nil {

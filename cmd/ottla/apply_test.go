@@ -155,3 +155,25 @@ func TestApplyAsks(t *testing.T) {
 		}
 	}
 }
+
+func TestApplyQuotas(t *testing.T) {
+	b := ottlatest.Start(t).Addr()
+	const quotas = "quotas:\n  - entity:\n      ip: 127.0.0.9\n    limits:\n      connection_creation_rate: 5\n" +
+		"  - entity:\n      client-id: null\n      user: alice\n    limits:\n      producer_byte_rate: 1048576\n"
+	for _, step := range []struct{ file, args, want, left string }{
+		{quotas, "apply - --yes", "~ quota ip=127.0.0.9\n    + connection_creation_rate: 5\n~ quota user=alice, client-id=<default>\n    + producer_byte_rate: 1048576\n2 changes made\n", quotas},
+		{quotas, "apply - --yes --prune", "nothing to do\n", quotas},
+		{"quotas: [{entity: {ip: 127.0.0.9}, limits: {connection_creation_rate: 7}}]", "apply - --yes", "~ quota ip=127.0.0.9\n    ~ connection_creation_rate: 5 -> 7\n" +
+			"not in the file, and left as it is: quota user=alice, client-id=<default>\n1 change made\n", strings.Replace(quotas, ": 5", ": 7", 1)},
+		{"quotas: [{entity: {ip: 127.0.0.9}, limits: {connection_creation_rate: null}}]", "apply - --yes --prune",
+			"~ quota ip=127.0.0.9\n    - connection_creation_rate: 7\n- quota user=alice, client-id=<default>\n    - producer_byte_rate: 1048576\n2 changes made\n", "quotas: []\n"},
+	} {
+		if got := must(t, step.file, append(strings.Fields(step.args), "-b", b)...); got != step.want {
+			t.Errorf("%s:\n%s\nwant\n%s", step.file, got, step.want)
+		}
+		_, left, _ := strings.Cut(must(t, "", "export", "-b", b), "quotas:")
+		if diff := cmp.Diff(step.left, "quotas:"+left); diff != "" {
+			t.Errorf("%s leaves:\n%s", step.file, diff)
+		}
+	}
+}

@@ -193,7 +193,7 @@ func (f *clientFlags) readQuotas(ctx context.Context, client *kgo.Client, admin 
 	}
 	file.Quotas = []clusterfile.Quota{}
 	for _, d := range described {
-		q := clusterfile.Quota{Entity: map[string]*string{}, Limits: map[string]*float64{}}
+		q := clusterfile.Quota{Entity: map[string]*string{}, Limits: clusterfile.Limits{}}
 		for _, part := range d.Entity {
 			q.Entity[part.Type] = part.Name
 		}

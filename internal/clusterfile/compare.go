@@ -195,23 +195,11 @@ func (c *comparison) quotas(have, want []Quota) {
 		if !listed {
 			change.Action, change.Entity = Delete, is[name].Entity
 		}
-		change.Fields = c.settings("quota "+name, limitTexts(is[name]), limitTexts(wanted))
+		change.Fields = c.settings("quota "+name, is[name].Limits.settings(), wanted.Limits.settings())
 		if len(change.Fields) > 0 {
 			c.Changes = append(c.Changes, change)
 		}
 	}
-}
-
-func limitTexts(q Quota) Settings {
-	texts := make(Settings, len(q.Limits))
-	for key, value := range q.Limits {
-		texts[key] = nil
-		if value != nil {
-			text := strconv.FormatFloat(*value, 'f', -1, 64)
-			texts[key] = &text
-		}
-	}
-	return texts
 }
 
 // sameValue tells whether two texts are one value: brokers write lists, numbers and booleans in their own way.

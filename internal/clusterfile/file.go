@@ -48,8 +48,27 @@ type Quota struct {
 	// Entity says which clients: user, client-id and ip by name; nil is the default of all that have no own.
 	Entity map[string]*string `yaml:"entity"`
 	// Limits by Kafka's names, such as producer_byte_rate in bytes a second; nil is a limit that is to be absent.
-	Limits map[string]*float64 `yaml:"limits"`
+	Limits Limits `yaml:"limits"`
 }
+
+// Limits are numbers by their names.
+type Limits map[string]*float64
+
+// settings are the limits as texts, without exponents.
+func (l Limits) settings() Settings {
+	texts := make(Settings, len(l))
+	for key, value := range l {
+		texts[key] = nil
+		if value != nil {
+			text := strconv.FormatFloat(*value, 'f', -1, 64)
+			texts[key] = &text
+		}
+	}
+	return texts
+}
+
+// MarshalYAML writes all digits: 1048576, not 1.048576e+06.
+func (l Limits) MarshalYAML() (any, error) { return l.settings().MarshalYAML() }
 
 // entityTypes in the order in which Kafka names them.
 var entityTypes = []string{"user", "client-id", "ip"}

@@ -40,7 +40,7 @@ quotas:
       user: alice
     limits:
       consumer_byte_rate: null
-      producer_byte_rate: 1.048576e+06
+      producer_byte_rate: 1048576
 `
 
 // TestTextIsParsedBack: what is written is read as the same, and written as the same again.

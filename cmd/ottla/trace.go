@@ -150,8 +150,11 @@ func (r *tracedRequest) String() string {
 	for _, stage := range traceStages {
 		stages = append(stages, fmt.Sprintf("%s %.3f", stage, r.StagesUs[stage]/1000))
 	}
-	line := fmt.Sprintf("%s %s v%d %q %s %s %s in %d out %d %.3f ms (%s)", r.Time.Local().Format("15:04:05.000000"), r.API, r.Version, r.ClientID, r.Software, r.Client,
-		strings.Join(about, " "), r.RequestBytes, r.ReplyBytes, r.TotalUs/1000, strings.Join(stages, ", "))
+	line := fmt.Sprintf("%s %s v%d %q %s %s", r.Time.Local().Format("15:04:05.000000"), r.API, r.Version, r.ClientID, r.Software, r.Client)
+	if len(about) > 0 {
+		line += " " + strings.Join(about, " ")
+	}
+	line += fmt.Sprintf(" in %d out %d %.3f ms (%s)", r.RequestBytes, r.ReplyBytes, r.TotalUs/1000, strings.Join(stages, ", "))
 	for _, code := range slices.Sorted(maps.Keys(r.Errors)) {
 		line += fmt.Sprintf(" %s×%d", code, r.Errors[code])
 	}

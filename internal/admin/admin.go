@@ -42,7 +42,7 @@ type Config struct {
 	Health, Ready []Check
 	// Collectors are added to those of the Go runtime and the process. See Samples.
 	Collectors []prometheus.Collector
-	// Named are what /metrics?names=NAME shows instead, and nothing else.
+	// Named are what /metrics?names=NAME shows instead, with those of the process.
 	Named map[string]prometheus.Collector
 	// Trace, if set, answers /trace. See Tracer.
 	Trace Tracer
@@ -81,7 +81,8 @@ func New(config Config) (*Server, error) {
 	registries := map[string]*prometheus.Registry{"": registry}
 	for name, collector := range config.Named {
 		registries[name] = prometheus.NewRegistry()
-		if err := registries[name].Register(collector); err != nil {
+		process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+		if err := errors.Join(registries[name].Register(collector), registries[name].Register(process)); err != nil {
 			return nil, fmt.Errorf("register metrics by the names of %s: %w", name, err)
 		}
 	}

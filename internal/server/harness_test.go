@@ -346,6 +346,11 @@ func (r *rig) stop() {
 	if used, _ := r.server.buffers.account(); used != 0 {
 		r.t.Errorf("%d bytes are still lent after Close", used)
 	}
+	for _, one := range r.server.Stats().APIs {
+		if one.Waiting != 0 {
+			r.t.Errorf("%d requests of %s wait after Close", one.Waiting, one.Name)
+		}
+	}
 	f := r.fakes
 	f.mu.Lock()
 	defer f.mu.Unlock()

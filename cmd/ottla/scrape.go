@@ -37,6 +37,17 @@ func (s *scrape) sum(name string) (sum float64) {
 	return sum
 }
 
+// by is a metric's value by one of its labels; nil if there is none.
+func (s *scrape) by(name, label string) (values map[string]float64) {
+	for _, one := range s.samples[name] {
+		if values == nil {
+			values = map[string]float64{}
+		}
+		values[one.labels[label]] += one.value
+	}
+	return values
+}
+
 // label is a label of a metric's first sample.
 func (s *scrape) label(name, label string) string {
 	if samples := s.samples[name]; len(samples) > 0 {

@@ -359,10 +359,13 @@ func (p *topPoller) askMetrics(ctx context.Context, o *top.Observation) {
 		return
 	}
 	node, _ := strconv.ParseInt(s.label("ottla_info", "node_id"), 10, 32)
+	_, counts := s.samples["ottla_topics_unreported"]
 	o.Metrics = &top.Metrics{Node: int32(node), Version: s.label("ottla_info", "version"),
 		RecordsIn: s.sum("ottla_produced_records_total"), BytesIn: s.sum("ottla_produced_bytes_total"), BytesOut: s.sum("ottla_fetched_bytes_total"),
 		Requests: s.sum("ottla_requests_total"), CPUSeconds: s.sum("process_cpu_seconds_total"), Connections: s.sum("ottla_connections"),
-		ResidentBytes: s.sum("process_resident_memory_bytes"), DiskFree: s.sum("ottla_disk_usable_bytes")}
+		ResidentBytes: s.sum("process_resident_memory_bytes"), DiskFree: s.sum("ottla_disk_usable_bytes"),
+		TopicBytesIn: s.by("ottla_topic_produced_bytes_total", "topic"), TopicBytesOut: s.by("ottla_topic_fetched_bytes_total", "topic"),
+		AllTopics: counts && s.sum("ottla_topics_unreported") == 0}
 }
 
 // local says that the broker that is asked runs on this machine.

@@ -25,6 +25,7 @@ type topShown struct {
 		Partitions int      `json:"partitions"`
 		Records    *float64 `json:"recordsPerSecond"`
 		Size       *float64 `json:"sizeBytes"`
+		Out        *float64 `json:"bytesOutPerSecond"`
 	} `json:"topics"`
 	Groups []struct {
 		Group   string   `json:"group"`
@@ -50,7 +51,7 @@ func TestTopOnce(t *testing.T) {
 		t.Errorf("brokers: %s", out)
 	}
 	last := shown.Topics[len(shown.Topics)-1]
-	if last.Topic != "t" || last.Partitions != 2 || last.Records == nil || *last.Records != 0 || last.Size == nil || *last.Size < 3 {
+	if last.Topic != "t" || last.Partitions != 2 || last.Records == nil || *last.Records != 0 || last.Size == nil || *last.Size < 3 || last.Out == nil || *last.Out != 0 {
 		t.Errorf("topics: %s", out)
 	}
 	if g := shown.Groups; len(g) != 1 || g[0].Group != "g" || g[0].Type != "classic" || *g[0].Members != 0 || *g[0].Lag != 2 || g[0].Seconds == nil || *g[0].Seconds <= 0 || *g[0].Seconds > 30 {

@@ -82,8 +82,9 @@ type Metrics struct {
 	Connections   float64
 	ResidentBytes float64
 	DiskFree      float64
-	TopicBytesIn  map[string]float64 // nil: it does not say
+	TopicBytesIn  map[string]float64 // of topics that were used; nil: it does not say
 	TopicBytesOut map[string]float64
+	AllTopics     bool // a topic that is in neither was not used
 }
 
 // counter is a number that grows, and how fast.

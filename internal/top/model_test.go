@@ -69,7 +69,7 @@ func TestTopics(t *testing.T) {
 func TestBrokers(t *testing.T) {
 	m := New()
 	m.Observe(&Observation{At: at(0), Cluster: twoTopics(), Metrics: &Metrics{Node: 2, Version: "1", Requests: 100, BytesIn: 1000, Connections: 3}})
-	m.Observe(&Observation{At: at(10), Metrics: &Metrics{Node: 2, Version: "1", Requests: 600, BytesIn: 3000, CPUSeconds: 5, Connections: 4, TopicBytesIn: map[string]float64{"flights": 50}}})
+	m.Observe(&Observation{At: at(10), Metrics: &Metrics{Node: 2, Version: "1", Requests: 600, BytesIn: 3000, CPUSeconds: 5, Connections: 4}})
 	s := m.Snapshot(at(10))
 	if a := s.Brokers[0]; a.ID != 1 || a.Leaders != 2 || a.Replicas != 3 || a.Controller || a.Requests != unknown || a.Connections != unknown {
 		t.Errorf("%+v", a)
@@ -77,14 +77,26 @@ func TestBrokers(t *testing.T) {
 	if b := s.Brokers[1]; b.ID != 2 || !b.Controller || b.Leaders != 1 || b.Requests != 50 || b.BytesIn != 200 || b.CPU != .5 || b.Connections != 4 || b.Rack != "east" {
 		t.Errorf("%+v", b)
 	}
-	if row := s.topicRow("flights"); row.BytesIn != 5 {
-		t.Errorf("%+v", row)
-	}
 	// Its counters begin at zero when it was restarted.
 	m.Observe(&Observation{At: at(11), Metrics: &Metrics{Node: 2, Version: "1", Requests: 7, Connections: 1}})
 	s = m.Snapshot(at(11))
 	if b := s.Brokers[1]; b.Requests != unknown || b.Connections != 1 {
 		t.Errorf("%+v", b)
+	}
+}
+
+// TestBytesOfTopics: the only broker counts them better than files grow; one of several counts only its share.
+func TestBytesOfTopics(t *testing.T) {
+	for brokers, want := range map[int][3]Rate{1: {5, 2, 0}, 2: {100, unknown, unknown}} {
+		m, cluster := New(), twoTopics()
+		cluster.Brokers = cluster.Brokers[:brokers]
+		m.Observe(&Observation{At: at(0), Cluster: cluster, Sizes: map[Partition]int64{{"flights", 0}: 0}, Metrics: &Metrics{AllTopics: true, TopicBytesIn: map[string]float64{"flights": 50}}})
+		m.Observe(&Observation{At: at(10), Sizes: map[Partition]int64{{"flights", 0}: 1000}, Metrics: &Metrics{AllTopics: true,
+			TopicBytesIn: map[string]float64{"flights": 100}, TopicBytesOut: map[string]float64{"flights": 20}}})
+		s := m.Snapshot(at(10))
+		if flights, orders := s.topicRow("flights"), s.topicRow("orders"); flights.BytesIn != want[0] || flights.BytesOut != want[1] || orders.BytesOut != want[2] {
+			t.Errorf("%d brokers: %+v, %+v", brokers, flights, orders)
+		}
 	}
 }
 

@@ -168,11 +168,11 @@ func (m *Model) topic(name string) TopicRow {
 			row.Under++
 		}
 	}
-	if m.rated {
+	if m.rated && len(m.cluster.Brokers) == 1 { // of several brokers, one counts its own share only
 		if in, ok := m.rates.TopicBytesIn[name]; ok {
 			row.BytesIn = Rate(in)
 		}
-		if out, ok := m.rates.TopicBytesOut[name]; ok {
+		if out, ok := m.rates.TopicBytesOut[name]; ok || m.metrics.AllTopics {
 			row.BytesOut = Rate(out)
 		}
 	}

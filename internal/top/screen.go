@@ -386,6 +386,7 @@ var helpText = []string{
 	"q               quit",
 	"",
 	"Rates are per second, between the last two answers. BEHIND is how long the oldest",
-	"unread record has waited. IN B/S of topics is how their files grow. What is not",
-	"known is -; OUT B/S, and more of a broker, is known by its admin port.",
+	"unread record has waited. IN B/S of topics is how their files grow, unless an admin",
+	"port counts it; OUT B/S, and more of a broker, is known by that alone. What is not",
+	"known is -.",
 }

@@ -156,6 +156,9 @@ func TestDocsSettings(t *testing.T) {
 		for _, synonym := range s.Synonyms {
 			defaults = append(defaults, "`"+synonym.Name+"`")
 		}
+		if s.Idle == works(s) && !s.Internal {
+			t.Errorf("topic setting %s: the table says idle %v, and the code reads it: %v", s.Name, s.Idle, works(s))
+		}
 		switch {
 		case s.Internal:
 		case works(s):

@@ -129,7 +129,7 @@ func configCompleters(cmd *cobra.Command) []completer {
 		return []completer{completeTopics, settingsOf(config.Topic, suffix)}
 	case "group":
 		return []completer{completeGroups, settingsOf(config.Group, suffix)}
-	case "broker":
+	case "broker", "print":
 		return []completer{settingsOf(config.Broker, suffix)}
 	case "explain":
 		return []completer{func(cmd *cobra.Command, args []string) []string {

@@ -84,7 +84,7 @@ func explainSetting(key string) ([]explainedSetting, error) {
 
 func explained(s *config.Setting, of configTarget) explainedSetting {
 	e := explainedSetting{Name: s.Name, Of: string(of), Type: strings.ToLower(s.Type.String()), Values: s.Limits(), Changes: "at any time",
-		Effect: !s.Inert, Risk: s.Risk.Doc, Doc: s.Doc}
+		Effect: !s.Inert && !s.Idle, Risk: s.Risk.Doc, Doc: s.Doc}
 	if !s.Null {
 		e.Default = &s.Default
 	}

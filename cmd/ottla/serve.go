@@ -108,6 +108,10 @@ func (flags *serveFlags) reloadUntilDone(cmd *cobra.Command, hangups <-chan os.S
 			logger.Error("SIGHUP: the configuration cannot be used, and nothing changed", "error", err)
 			continue
 		}
-		flags.level.Set(r.level)
+		if before := flags.level.Level(); before != r.level {
+			flags.level.Set(min(before, r.level)) // whichever lets the line through
+			logger.Info("a setting changed", "setting", "log-level", "value", r.level)
+			flags.level.Set(r.level)
+		}
 	}
 }

@@ -30,6 +30,7 @@ var brokerSettings = []Setting{
 		Doc: "Bytes of replies, file contents not counted, that may await sending on one connection before no more requests are read from it. One larger reply always passes."},
 	{Name: "ottla.server.memory.bytes", Type: Long, Default: "268435456", Check: atLeast(1 << 20),
 		Doc: "Bytes of requests and replies that all connections together may hold before reading stops on all but one."},
+	{Name: "queued.max.request.bytes", Type: Long, Default: "-1", Doc: "As ottla.server.memory.bytes, where that is not set; 0 or less is unset, less than 1048576 is that."},
 	{Name: "ottla.unauthenticated.max.bytes", Type: Int, Default: "104857600", Check: atLeast(1024),
 		Doc: "Largest first request in bytes of a connection, whose client has proved nothing yet."},
 	{Name: "ottla.unauthenticated.max.ms", Type: Long, Default: "10000", Check: atLeast(1),

@@ -3,6 +3,7 @@ package config
 import (
 	"bufio"
 	"errors"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -115,6 +116,58 @@ func TestKafkaSettings(t *testing.T) {
 	}
 	if checked < 340 {
 		t.Errorf("only %d settings compared", checked)
+	}
+}
+
+// TestMeaninglessSettings: what has a row of its own is not called meaningless too.
+func TestMeaninglessSettings(t *testing.T) {
+	for _, group := range meaninglessSettings {
+		for _, s := range group.settings {
+			if found, ok := Lookup(Broker, s.Name); !ok || !found.Inert || found.Doc != group.doc {
+				t.Errorf("%s has another row: take it out of kafka.go", s.Name)
+			}
+		}
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for _, c := range []struct {
+		static map[string]string
+		want   Endpoints
+		bad    string
+	}{
+		{nil, Endpoints{}, ""},
+		{map[string]string{"listeners": "PLAINTEXT://:9092"}, Endpoints{Listen: ":9092"}, ""},
+		{map[string]string{"listeners": "client://h:1, CTL://h:2", "controller.listener.names": "ctl", "listener.security.protocol.map": "CLIENT:plaintext,CTL:SSL",
+			"advertised.listeners": "CLIENT://h:3"}, Endpoints{Listen: "h:1", Advertise: "h:3"}, ""},
+		{map[string]string{"listeners": "SSL://h:1"}, Endpoints{}, "there is no SSL yet"},
+		{map[string]string{"listeners": "PLAINTEXT://h:1", "advertised.listeners": "SASL_SSL://h:1"}, Endpoints{Listen: "h:1"}, "there is no SASL_SSL yet"},
+		{map[string]string{"listeners": "CTL://h:2", "controller.listener.names": "CTL"}, Endpoints{}, "names 0 listeners"},
+		{map[string]string{"listeners": "OTHER://h:2"}, Endpoints{}, "No security protocol defined for listener OTHER"},
+	} {
+		got, err := (&Layers{Static: c.static}).Endpoints()
+		if got != c.want || (err == nil) != (c.bad == "") || (err != nil && !strings.Contains(err.Error(), c.bad)) {
+			t.Errorf("%v: %+v, %v", c.static, got, err)
+		}
+	}
+}
+
+func TestServerMemory(t *testing.T) {
+	for want, static := range map[int64]map[string]string{
+		268435456: {"queued.max.request.bytes": "-1"}, 5000000: {"queued.max.request.bytes": "5000000"}, 1 << 20: {"queued.max.request.bytes": "7"},
+		6000000: {"queued.max.request.bytes": "5000000", "ottla.server.memory.bytes": "6000000"},
+	} {
+		if got := (&Layers{Static: static}).BrokerConfig().ServerMemoryBytes; got != want {
+			t.Errorf("%v: %d bytes", static, got)
+		}
+	}
+}
+
+func TestConnectionLimits(t *testing.T) {
+	got := (&Layers{Static: map[string]string{"max.connections.per.ip.overrides": " 10.0.0.1:5 , [::1]:6,::ffff:10.0.0.2:7"}}).ConnectionLimits()
+	want := ConnectionLimits{Max: math.MaxInt32, MaxPerIP: math.MaxInt32, PerIP: map[string]int{"10.0.0.1": 5, "::1": 6, "10.0.0.2": 7}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -9,7 +9,7 @@ type meaningless struct {
 }
 
 // meaninglessSettings are all those of Kafka 4.3.1 that are not in brokerSettings, groupBrokerSettings or a topic setting's synonyms, with its types,
-// defaults and limits. A row of those other tables takes the place of one here.
+// defaults and limits.
 var meaninglessSettings = []meaningless{
 	{doc: "There are no transactions yet.", settings: []Setting{
 		{Name: "add.partitions.to.txn.retry.backoff.max.ms", Type: Int, Default: "100", Check: atLeast(0)},
@@ -158,10 +158,6 @@ var meaninglessSettings = []meaningless{
 	{doc: "Nothing is counted in such windows.", settings: []Setting{
 		{Name: "alter.log.dirs.replication.quota.window.num", Type: Int, Default: "11", Check: atLeast(1)},
 		{Name: "alter.log.dirs.replication.quota.window.size.seconds", Type: Int, Default: "1", Check: atLeast(1)},
-		{Name: "controller.quota.window.num", Type: Int, Default: "11", Check: atLeast(1)},
-		{Name: "controller.quota.window.size.seconds", Type: Int, Default: "1", Check: atLeast(1)},
-		{Name: "quota.window.num", Type: Int, Default: "11", Check: atLeast(1)},
-		{Name: "quota.window.size.seconds", Type: Int, Default: "1", Check: atLeast(1)},
 	}},
 	{doc: "Tokens need an authentication that is not there yet.", settings: []Setting{
 		{Name: "delegation.token.expiry.check.interval.ms", Type: Long, Default: "3600000", Check: atLeast(1)},
@@ -269,7 +265,6 @@ var meaninglessSettings = []meaningless{
 	{doc: "The controller is told of a lost directory at once.", settings: []Setting{{Name: "log.dir.failure.timeout.ms", Type: Long, Default: "30000", Check: atLeast(1)}}},
 	{doc: "Connections are limited in number, by max.connections and max.connections.per.ip, not in rate.", settings: []Setting{{Name: "max.connection.creation.rate", Type: Int, Default: "2147483647", Dynamic: true, Check: atLeast(0)}}},
 	{doc: "Replicas are not moved between directories yet.", settings: []Setting{{Name: "num.replica.alter.log.dirs.threads", Type: Int, Null: true}}},
-	{doc: "ottla.server.memory.bytes bounds what all connections hold.", settings: []Setting{{Name: "queued.max.request.bytes", Type: Long, Default: "-1"}}},
 	// Kafka takes these only while it runs; kafka-reassign-partitions sets them.
 	{doc: "A single node replicates to no other.", settings: []Setting{
 		{Name: "leader.replication.throttled.rate", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},

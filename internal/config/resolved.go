@@ -166,6 +166,15 @@ type BrokerConfig struct {
 	DefaultTopicSegmentBytes int
 }
 
+// serverMemoryBytes is ottla.server.memory.bytes, or else Kafka's name of much the same.
+func (l *Layers) serverMemoryBytes() int64 {
+	ours, _ := l.Describe(Broker, "ottla.server.memory.bytes")
+	if theirs := l.value(Broker, "queued.max.request.bytes").Int; theirs > 0 && ours.Source == Default {
+		return max(theirs, 1<<20)
+	}
+	return l.value(Broker, "ottla.server.memory.bytes").Int
+}
+
 // logDirs are log.dirs, or else log.dir; nil if neither is set.
 func (l *Layers) logDirs() []string {
 	if dirs := l.value(Broker, "log.dirs"); !dirs.Null {
@@ -190,7 +199,7 @@ func (l *Layers) BrokerConfig() BrokerConfig {
 		Listeners:      l.value(Broker, "listeners").List, AdvertisedListeners: l.value(Broker, "advertised.listeners").List,
 		RequestMaxBytes: int32(number("socket.request.max.bytes")), Connections: l.ConnectionLimits(), ConnectionMaxIdleMs: number("connections.max.idle.ms"),
 		ConnectionMaxRequests: int(number("ottla.connection.max.requests")), ConnectionReplyBytes: int(number("ottla.connection.reply.bytes")),
-		ServerMemoryBytes: number("ottla.server.memory.bytes"), UnauthenticatedMaxBytes: int32(number("ottla.unauthenticated.max.bytes")),
+		ServerMemoryBytes: l.serverMemoryBytes(), UnauthenticatedMaxBytes: int32(number("ottla.unauthenticated.max.bytes")),
 		UnauthenticatedMaxMs: number("ottla.unauthenticated.max.ms"), DrainTimeoutMs: number("ottla.drain.timeout.ms"),
 		NumPartitions: int32(number("num.partitions")), DefaultReplicationFactor: int16(min(number("default.replication.factor"), math.MaxInt16)),
 		AutoCreateTopics: l.value(Broker, "auto.create.topics.enable").Bool, DeleteTopics: l.value(Broker, "delete.topic.enable").Bool,

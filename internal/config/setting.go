@@ -56,6 +56,8 @@ type Setting struct {
 	// Inert settings mean something to Kafka, nothing here; they are accepted so that a server.properties can be
 	// reused. They are described only where they are set; whoever starts a broker should say that they do nothing.
 	Inert bool
+	// Idle settings of topics are stored and described, and nothing acts on them yet; their Doc says so.
+	Idle bool
 	// Unsupported, if set, is why any value but the default is refused, as the middle of a sentence: whoever gives one relies on
 	// what is not there. "" for all others.
 	Unsupported string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -207,8 +208,12 @@ func (f *applyFlags) apply(cmd *cobra.Command, client *kgo.Client, want *cluster
 			failed = append(failed, err)
 		}
 	}
+	made := len(d.Changes) - len(failed)
+	if len(failed) == 0 && made > 0 {
+		failed = append(failed, f.untilSeen(cmd, client, want))
+	}
 	err = errors.Join(failed...)
-	done := fmt.Sprintf("%s made", counted(len(d.Changes)-len(failed), "change"))
+	done := fmt.Sprintf("%s made", counted(made, "change"))
 	if len(d.Changes) == 0 {
 		done = "nothing to do"
 	}
@@ -216,6 +221,27 @@ func (f *applyFlags) apply(cmd *cobra.Command, client *kgo.Client, want *cluster
 		_, err := fmt.Fprintln(out, done)
 		return err
 	}))
+}
+
+// untilSeen waits until brokers show what was changed: those of Kafka follow their controller a moment later.
+func (f *applyFlags) untilSeen(cmd *cobra.Command, client *kgo.Client, want *clusterfile.File) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	defer cancel()
+	for {
+		have, err := f.readCluster(ctx, client, io.Discard)
+		if err != nil {
+			return err
+		}
+		d := clusterfile.Compare(have, want, f.prune)
+		if len(d.Changes) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("all was accepted, but the cluster still differs in %s after %v: 'ottla diff' shows how", d.Changes[0].What(), f.timeout)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // mayApply refuses what must not, or may not, be done.

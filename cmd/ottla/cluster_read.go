@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -106,6 +108,9 @@ func (f *clientFlags) readTopics(ctx context.Context, client *kgo.Client, admin 
 			return own, err
 		}
 		for _, r := range resources {
+			if errors.Is(described[r].Err, kerr.UnknownTopicOrPartition) {
+				continue // deleted in the meantime
+			}
 			detail := topics[r.name]
 			topic := clusterfile.Topic{Partitions: int32(len(detail.Partitions)), ReplicationFactor: int16(detail.Partitions.NumReplicas())}
 			if topic.Config, err = own.of(r, described[r], kmsg.ConfigSourceDynamicTopicConfig); err != nil {

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ottla-io/ottla/ottlatest"
@@ -101,4 +103,22 @@ func TestYAMLOfAnyString(t *testing.T) {
 	if _, err := (&yamlWriter{to: &bytes.Buffer{}}).Write([]byte("not a document\n")); err == nil {
 		t.Error("text passed for a document")
 	}
+}
+
+// TestOutputEverywhere: what prints data does so as a table, JSON and YAML. These commands print none, or in a form of their own.
+func TestOutputEverywhere(t *testing.T) {
+	without := []string{"serve", "export", "completion", "man", "profile set", "profile use", "profile remove"}
+	eachCommand(newRoot(), func(cmd *cobra.Command) {
+		if cmd.HasSubCommands() || slices.Contains(without, strings.TrimPrefix(cmd.CommandPath(), "ottla ")) {
+			return
+		}
+		flag := cmd.Flags().Lookup("output")
+		if flag == nil {
+			t.Errorf("%s has no -o", cmd.CommandPath())
+			return
+		}
+		if _, ok := flag.Value.(*outputFlag); !ok {
+			t.Errorf("%s has a -o of its own: register outputFormat", cmd.CommandPath())
+		}
+	})
 }

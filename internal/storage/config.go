@@ -113,10 +113,8 @@ type Config struct {
 	// TrashFreeBytes is the usable space below which a directory that holds trash asks for it to be purged (Events.TrashInTheWay): at most a tenth of the
 	// file system, and at least what ends a lack of space. 0: only a lack of space does.
 	TrashFreeBytes int64
-	// DedicatedFS: each directory is a file system of its own, so that one syncfs may stand for many fdatasyncs.
-	DedicatedFS bool
-	Cleaner     CleanerConfig
-	Events      Events
+	Cleaner        CleanerConfig
+	Events         Events
 }
 
 // NoLinger is the Config.FlushLingerMs that puts no flush off.

@@ -147,7 +147,7 @@ func (c *crashScript) run(steps int) {
 
 func (c *crashScript) open() {
 	var err error
-	c.faults = vfs.NewFault(c.disk)
+	c.faults = vfs.NewFault(volume{c.disk, c.seed%2 == 1})
 	if c.store, err = storage.Open(crashConfig(c.faults, c.env)); err != nil {
 		c.fatalf("open: %v", err)
 	}

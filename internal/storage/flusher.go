@@ -27,6 +27,8 @@ type flusher struct {
 	linger time.Duration
 	signal run.Signal
 	done   run.Signal
+	// dedicated: the directory is a file system of its own, so one syncfs may stand for many fdatasyncs. Set before the start.
+	dedicated bool
 
 	mu      sync.Mutex // guards the next five; held for memory only
 	dirty   []*Log
@@ -269,7 +271,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 // syncEverything syncs the captured files, then the directories that name them.
 func (f *flusher) syncEverything(parent bool) error {
 	store := f.dir.store
-	if len(f.items) > fewFiles && store.cfg.DedicatedFS && !f.noSyncFS {
+	if len(f.items) > fewFiles && f.dedicated && !f.noSyncFS {
 		err := store.cfg.FS.SyncFS(f.dir.path)
 		if err == nil {
 			return nil

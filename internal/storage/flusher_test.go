@@ -44,12 +44,12 @@ func TestRoundsAreShared(t *testing.T) {
 			sim := run.NewSim(3)
 			mem := vfs.NewMem(1)
 			syncFS, syncs := 0, 0
-			faults := vfs.NewFault(mem,
+			faults := vfs.NewFault(volume{mem, dedicated},
 				vfs.Rule{Op: vfs.OpSyncFS, Action: vfs.Pass, Hook: func(vfs.Op, string) { syncFS++ }},
 				vfs.Rule{Op: vfs.OpSync, Glob: "*.log", Action: vfs.Pass, Hook: func(vfs.Op, string) { syncs++ }})
 			rounds, covered := 0, 0
 			sim.Run(func() {
-				s, err := storage.Open(storage.Config{FS: faults, Env: sim, Dirs: []string{"data"}, NodeID: 1, DedicatedFS: dedicated, FlushLingerMs: 7,
+				s, err := storage.Open(storage.Config{FS: faults, Env: sim, Dirs: []string{"data"}, NodeID: 1, FlushLingerMs: 7,
 					Events: storage.Events{FlushRound: func(_ string, _ time.Duration, logs, _ int) { rounds++; covered += logs }}})
 				if err != nil {
 					t.Fatal(err)
@@ -86,6 +86,51 @@ func TestRoundsAreShared(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// volume is a disk that is a file system of its own, or is not.
+type volume struct {
+	vfs.FS
+	dedicated bool
+}
+
+func (v volume) Dedicated(string) bool { return v.dedicated }
+
+// Invariant 5 for a round of one syncfs: its failure succeeds nobody, and it is not tried again.
+func TestFailedSyncFS(t *testing.T) {
+	faults := vfs.NewFault(volume{vfs.NewMem(1), true})
+	offline := 0
+	s, err := storage.Open(storage.Config{FS: faults, Env: run.OS(), Dirs: []string{"data"}, NodeID: 1,
+		Events: storage.Events{DirectoryOffline: func(string, error, bool) { offline++ }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 10
+	logs, told := make([]*storage.Log, n), make(chan ids.Offset, n)
+	for i := range logs {
+		if logs[i], err = s.OpenLog(ids.TopicPartition{Topic: "t", Partition: int32(i)}, topicID, storage.LogConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		logs[i].OnDurable(func(end ids.Offset) { told <- end })
+		mustAppend(t, logs[i], makeBatch(t, 1, 10, 1), 0)
+	}
+	rule := faults.Add(vfs.Rule{Op: vfs.OpSyncFS, Limit: 1})
+	logs[0].Flush(true)
+	for range logs {
+		<-told
+	}
+	for _, l := range logs {
+		if l.DurableEnd() != 0 || l.Err() == nil {
+			t.Errorf("%d is durable, error %v", l.DurableEnd(), l.Err())
+		}
+		l.Flush(true)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if rule.Matched() != 1 || offline != 1 {
+		t.Errorf("%d syncs of the file system, offline %d times", rule.Matched(), offline)
 	}
 }
 

@@ -24,6 +24,7 @@ func (s *Store) openDirs() error {
 		s.dirs = append(s.dirs, d)
 		err := d.enter()
 		if err == nil {
+			d.flusher.dedicated = s.cfg.FS.Dedicated(path)
 			s.clusterID, listings[i], err = d.load(s.clusterID)
 		}
 		if d.unreadable, err = d.offlineAtStart(err); err != nil {

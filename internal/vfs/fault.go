@@ -290,6 +290,9 @@ func (f *Fault) sync(op Op, name string, inner func(string) error) error {
 	return inner(name)
 }
 
+// Dedicated implements FS.
+func (f *Fault) Dedicated(dir string) bool { return f.inner.Dedicated(dir) }
+
 // Lock implements FS.
 func (f *Fault) Lock(name string) (io.Closer, error) {
 	if err := f.check(OpLock, name); err != nil {

@@ -351,6 +351,7 @@ func (r rooted) List(name string) ([]Entry, error)       { return r.FS.List(r.at
 func (r rooted) Stat(name string) (Entry, error)         { return r.FS.Stat(r.at(name)) }
 func (r rooted) SyncDir(name string) error               { return r.FS.SyncDir(r.at(name)) }
 func (r rooted) SyncFS(string) error                     { return nil } // the machine's whole disk is not ours to sync
+func (r rooted) Dedicated(string) bool                   { return false }
 func (r rooted) Lock(name string) (io.Closer, error)     { return r.FS.Lock(r.at(name)) }
 func (r rooted) Space(name string) (int64, int64, error) { return r.FS.Space(r.at(name)) }
 

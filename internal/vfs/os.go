@@ -20,12 +20,18 @@ type osFS struct {
 	mu sync.Mutex
 	// volumes are descriptors for SyncFS, by directory. They stay open as long as the lock in their directory: the kernel reports a
 	// failed write-back once to each descriptor that was open when it happened, so one opened for the call could miss it.
-	volumes map[string]*os.File
+	volumes map[string]*volume
+}
+
+// volume is a file system that SyncFS syncs, by a descriptor of one of its directories.
+type volume struct {
+	*os.File
+	flush bool // syncfs may leave something in the drive's cache: see needsFlush
 }
 
 // OS returns the real file system. Files and directories are made with modes 0644 and 0755, less the umask, and every
 // descriptor closes on exec.
-func OS() FS { return &osFS{volumes: make(map[string]*os.File)} }
+func OS() FS { return &osFS{volumes: make(map[string]*volume)} }
 
 func (f *osFS) Create(path string) (File, error) {
 	return openFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
@@ -102,24 +108,30 @@ func (f *osFS) SyncFS(dir string) error {
 	if err != nil {
 		return err
 	}
-	err = syncFS(volume)
+	err = syncFS(volume.File)
+	if err == nil && volume.flush {
+		err = syncDirectory(volume.File)
+	}
 	runtime.KeepAlive(volume)
 	return wrapPath("sync file system of", dir, err)
 }
 
-func (f *osFS) volume(dir string) (*os.File, error) {
+func (f *osFS) Dedicated(dir string) bool { return canSyncFS() && isDedicated(dir) }
+
+func (f *osFS) volume(dir string) (*volume, error) {
 	key := filepath.Clean(dir)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if volume, ok := f.volumes[key]; ok {
-		return volume, nil
+	if known, ok := f.volumes[key]; ok {
+		return known, nil
 	}
-	volume, err := os.Open(dir)
+	file, err := os.Open(dir)
 	if err != nil {
 		return nil, wrap(err)
 	}
-	f.volumes[key] = volume
-	return volume, nil
+	opened := &volume{file, needsFlush(dir)}
+	f.volumes[key] = opened
+	return opened, nil
 }
 
 func (f *osFS) Lock(path string) (io.Closer, error) {

@@ -22,3 +22,7 @@ func syncDirectory(dir *os.File) error {
 func syncFS(*os.File) error { return errors.ErrUnsupported }
 
 func canSyncFS() bool { return false }
+
+func needsFlush(string) bool { return false }
+
+func isDedicated(string) bool { return false }

@@ -39,6 +39,8 @@ type FS interface {
 	SyncDir(dir string) error
 	// SyncFS makes everything on the file system that holds dir durable (Linux syncfs), or returns errors.ErrUnsupported.
 	SyncFS(dir string) error
+	// Dedicated tells whether the file system that holds dir holds nothing else, so that SyncFS costs no more than what lies in dir.
+	Dedicated(dir string) bool
 	// Lock takes an exclusive advisory lock on the file, creating it; ErrLocked if another process or FS user holds it.
 	// The lock dies with the process.
 	Lock(path string) (io.Closer, error)

@@ -121,6 +121,13 @@ var changes = map[int16]func(t *testing.T, client *kgo.Client){
 		req.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: "group.version", MaxVersionLevel: 1, UpgradeType: 1}}
 		ask(t, client, req)
 	},
+	wire.AlterClientQuotasKey: func(t *testing.T, client *kgo.Client) {
+		user := "x"
+		req := kmsg.NewPtrAlterClientQuotasRequest()
+		req.Entries = []kmsg.AlterClientQuotasRequestEntry{{Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "user", Name: &user}},
+			Ops: []kmsg.AlterClientQuotasRequestEntryOp{{Key: "producer_byte_rate", Value: 1e9}}}}
+		ask(t, client, req)
+	},
 	wire.DeleteTopicsKey: func(t *testing.T, client *kgo.Client) {
 		if _, err := kadm.NewClient(client).DeleteTopic(patient(t), "t"); err != nil {
 			t.Error(err)
@@ -145,7 +152,7 @@ func createTopic(t *testing.T, client *kgo.Client, name string) {
 // order is in which the changes are made: each needs some of those before it.
 var order = []int16{wire.MetadataKey, wire.CreateTopicsKey, wire.CreatePartitionsKey, wire.IncrementalAlterConfigsKey, wire.AlterConfigsKey, wire.DeleteRecordsKey,
 	wire.OffsetCommitKey, wire.OffsetDeleteKey, wire.LeaveGroupKey, wire.DeleteGroupsKey, wire.CreateAclsKey, wire.DeleteAclsKey, wire.ElectLeadersKey,
-	wire.AlterPartitionReassignmentsKey, wire.UpdateFeaturesKey, wire.DeleteTopicsKey}
+	wire.AlterPartitionReassignmentsKey, wire.UpdateFeaturesKey, wire.AlterClientQuotasKey, wire.DeleteTopicsKey}
 
 type auditLine struct {
 	API, Principal, ClientID, Software, Listener, Client, Kind, Name, Outcome string
@@ -220,7 +227,9 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		wire.DeleteGroupsKey:                {Kind: "group", Name: "g", Outcome: "GROUP_ID_NOT_FOUND"},
 		wire.AlterPartitionReassignmentsKey: {Kind: "partition", Name: "t-0", Outcome: "NONE", Before: map[string]string{"replicas": "[1]"}, After: map[string]string{"replicas": "[1]"}},
 		wire.ElectLeadersKey:                {Kind: "partition", Name: "t-0", Outcome: "ELECTION_NOT_NEEDED", Before: map[string]string{"leader": "1"}},
-		wire.DeleteTopicsKey:                {Kind: "topic", Name: "t", Outcome: "NONE", Before: map[string]string{"partitions": "3", "replicationFactor": "1", "segment.ms": "2000"}},
+		wire.DeleteTopicsKey: {Kind: "topic", Name: "t", Outcome: "NONE", Before: map[string]string{"partitions": "3", "replicationFactor": "1", "segment.ms": "2000"},
+			After: map[string]string{"name": "t", "partitions": "3"}}, // in the trash
+		wire.AlterClientQuotasKey: {Kind: "quota", Name: "user=x", Outcome: "NONE", After: map[string]string{"producer_byte_rate": "1000000000"}},
 	} {
 		got := byAPI[wire.APIName(key)]
 		if len(got) != 1 {
@@ -231,6 +240,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			if id, ok := state["topicId"]; ok && len(id) == 22 {
 				delete(state, "topicId")
 			}
+			delete(state, "inTrashUntil")
 		}
 		if diff := cmp.Diff(auditLine{Kind: want.Kind, Name: want.Name, Outcome: want.Outcome, Before: want.Before, After: want.After},
 			auditLine{Kind: got[0].Kind, Name: got[0].Name, Outcome: got[0].Outcome, Before: got[0].Before, After: got[0].After}); diff != "" {

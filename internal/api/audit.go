@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ottla-io/ottla/internal/config"
 	"github.com/ottla-io/ottla/internal/ids"
@@ -134,6 +135,16 @@ func topicState(image *metadata.Image, name string) State {
 	return state
 }
 
+// trashState is what an audit says about a topic in the trash; nil if it is not there.
+func trashState(image *metadata.Image, id ids.TopicID) State {
+	one, ok := image.Trashed(id)
+	if !ok {
+		return nil
+	}
+	return State{"topicId": id.String(), "name": one.Topic.Name, "partitions": strconv.Itoa(len(one.Topic.Partitions)),
+		"inTrashUntil": time.UnixMilli(one.UntilMs).UTC().Format(time.RFC3339)}
+}
+
 // shown is a setting's value as an audit may show it.
 func shown(scope config.Scope, name, value string) string {
 	if s, ok := config.Lookup(scope, name); ok && s.Sensitive {
@@ -153,6 +164,9 @@ func (a *audit) topicsCreated(resp *wire.CreateTopicsResponse) {
 		c := Change{Kind: "topic", Name: result.Name, Error: result.ErrorCode, Message: result.ErrorMessage.Value}
 		if c.Error == wire.ErrorNone {
 			c.After = topicState(image, c.Name)
+			if topic, ok := image.Topic(c.Name); ok {
+				c.Before = trashState(a.before, topic.ID) // it was restored
+			}
 		} else {
 			c.Before = topicState(a.before, c.Name)
 		}
@@ -165,13 +179,23 @@ func (a *audit) topicsDeleted(resp *wire.DeleteTopicsResponse) {
 	if a == nil {
 		return
 	}
+	image := a.table.deps.Cluster.Image()
 	for i := range resp.Responses {
 		result := &resp.Responses[i]
-		name := result.Name.Value
+		name, id := result.Name.Value, ids.TopicID(result.TopicId)
 		if !result.Name.Valid {
-			name = ids.TopicID(result.TopicId).String()
+			name = id.String()
 		}
-		a.add(Change{Kind: "topic", Name: name, Before: topicState(a.before, name), Error: result.ErrorCode, Message: result.ErrorMessage.Value})
+		c := Change{Kind: "topic", Name: name, Before: topicState(a.before, name), Error: result.ErrorCode, Message: result.ErrorMessage.Value}
+		if topic, ok := a.before.Topic(name); ok {
+			id = topic.ID
+		} else {
+			c.Before = trashState(a.before, id)
+		}
+		if c.Error == wire.ErrorNone {
+			c.After = trashState(image, id)
+		}
+		a.add(c)
 	}
 	a.tell()
 }

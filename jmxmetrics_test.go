@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -157,4 +158,30 @@ func scrapeSamples(t *testing.T, broker *ottla.Broker, path string) map[string]f
 		samples[m[1]] = value
 	}
 	return samples
+}
+
+// TestWaitingConsumersCountOnce: what consumers that wait for it are sent counts as fetched once.
+func TestWaitingConsumersCountOnce(t *testing.T) {
+	broker, err := ottla.Start(ottla.Config{InMemory: true, Admin: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close(context.Background())
+	producer := newClient(t, broker)
+	produce(t, producer, "t", 0, 1)
+	// It waits for several records, so that each of them makes its fetch look.
+	consumer := newClient(t, broker, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMinBytes(300), kgo.FetchMaxWait(time.Second))
+	defer consumer.Close()
+	for read, sent := 0, 1; read < 40; {
+		fetches := consumer.PollFetches(patient(t))
+		if read += fetches.NumRecords(); fetches.Err() != nil {
+			t.Fatal(fetches.Err())
+		}
+		for ; sent < 40 && sent < read+10; sent++ {
+			produce(t, producer, "t", sent, 1)
+		}
+	}
+	if samples := scrapeSamples(t, broker, "/metrics"); samples["ottla_fetched_bytes_total"] != samples["ottla_produced_bytes_total"] {
+		t.Errorf("%v bytes were produced and %v fetched", samples["ottla_produced_bytes_total"], samples["ottla_fetched_bytes_total"])
+	}
 }

@@ -12,16 +12,26 @@ import (
 )
 
 // region carries a storage.Region to the socket without an allocation a fetch: it comes from a pool and returns on Release.
-type region struct{ storage.Region }
+type region struct {
+	storage.Region
+	tally *tally // where its bytes count; nil once they have
+}
 
 var regions = sync.Pool{New: func() any { return new(region) }}
 
-// Source implements Region.
-func (r *region) Source() (io.ReaderAt, int64) { return r.Region.Source() }
+// Source implements Region. Its bytes count as handed out from now on: a fetch that waits looks at regions that it gives back, and nobody reads them.
+func (r *region) Source() (io.ReaderAt, int64) {
+	if r.tally != nil {
+		r.tally.bytesOut.Add(int64(r.Size()))
+		r.tally = nil
+	}
+	return r.Region.Source()
+}
 
 // Release lets the file go. The region must not be touched afterwards.
 func (r *region) Release() {
 	r.Region.Release()
+	r.tally = nil
 	regions.Put(r)
 }
 
@@ -49,10 +59,7 @@ func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 		return
 	}
 	p.read(q, epoch, res)
-	switch {
-	case res.Region != nil:
-		p.tally.bytesOut.Add(int64(res.Region.Size()))
-	case res.Error != wire.ErrorNone:
+	if res.Error != wire.ErrorNone {
 		p.tally.failedFetches.Add(1)
 	}
 }
@@ -90,7 +97,7 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 		found.Release()
 	case err == nil && found.Size() > 0:
 		pooled := regions.Get().(*region)
-		pooled.Region = found
+		pooled.Region, pooled.tally = found, p.tally
 		res.Region = pooled
 	case err == nil:
 		found.Release()

@@ -422,3 +422,25 @@ func TestSteadyPathAllocatesNothing(t *testing.T) {
 		t.Errorf("fetch allocates %v times", n)
 	}
 }
+
+// TestOnlyWhatIsSentCounts: a fetch that waits takes regions and gives them back; their bytes count once somebody reads them, and once.
+func TestOnlyWhatIsSentCounts(t *testing.T) {
+	b := newBench(t, replicated())
+	b.produce(1, batchOf("a", "b"), nil)
+	res := b.fetch(0)
+	res.Region.Release()
+	if out := b.Counters().BytesOut; out != 0 {
+		t.Fatalf("%d bytes of a region that was given back", out)
+	}
+	for range 2 { // the pool has given the first to the second
+		res = b.fetch(0)
+		size := int64(res.Region.Size())
+		before := b.Counters().BytesOut
+		res.Region.Source()
+		res.Region.Source()
+		if out := b.Counters().BytesOut - before; out != size {
+			t.Fatalf("%d bytes of a region of %d", out, size)
+		}
+		res.Region.Release()
+	}
+}

@@ -156,9 +156,9 @@ func (b *Broker) openStorage() error {
 		return err
 	}
 	b.store = store
-	partitions := replication.New(replication.Config{
-		Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: replicationEvents(b.doors.env, b.logger),
-	})
+	dataEvents := replicationEvents(b.doors.env, b.logger)
+	dataEvents.Moved = func(tp ids.TopicPartition, topic ids.TopicID, dir ids.DirectoryID) { b.cluster.moved(tp, topic, dir) }
+	partitions := replication.New(replication.Config{Self: ids.BrokerID(b.config.NodeID), Env: b.doors.env, Store: store, Events: dataEvents})
 	b.cluster = &cluster{self: ids.BrokerID(b.config.NodeID), partitions: partitions, store: store, logger: b.logger,
 		telemetry: telemetry.New(telemetry.Config{MaxBytes: s.TelemetryMaxBytes, Random: b.doors.env.Random})}
 	b.cluster.static.Store(&b.settings.static)

@@ -64,6 +64,17 @@ func (c *cluster) reportPlaces() {
 	})
 }
 
+// moved puts on record that a partition's log has moved to another directory. Until it is, a start finds it all the same.
+func (c *cluster) moved(tp ids.TopicPartition, topic ids.TopicID, dir ids.DirectoryID) {
+	for _, d := range c.store.Directories() {
+		if d.ID == dir {
+			c.logger.Info("a partition has moved to another data directory", "partition", tp, "directory", d.Path)
+		}
+	}
+	c.places.note(dir, topic, tp.Partition)
+	c.reportPlaces()
+}
+
 // registered is called once this incarnation is known to the controller.
 func (c *cluster) registered(gate *controllerGate) {
 	c.places.mu.Lock()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,7 +21,14 @@ import (
 type fakeLogs struct {
 	trash       map[ids.TopicID]int64
 	directories []replication.Directory
+	moves       []string
+	moveCode    wire.ErrorCode
 	producers   map[replication.Target][]producerstate.Producer
+}
+
+func (f *fakeLogs) MoveLog(target *replication.Target, path string) wire.ErrorCode {
+	f.moves = append(f.moves, fmt.Sprintf("%s-%d to %s", target.Topic, target.Partition, path))
+	return f.moveCode
 }
 
 func (f *fakeLogs) Directories() []replication.Directory { return f.directories }
@@ -51,6 +59,8 @@ func addAdminRequests(requests map[int16]wire.Message) {
 	requests[wire.DescribeClientQuotasKey] = &wire.DescribeClientQuotasRequest{Components: []wire.DescribeClientQuotasRequestComponentData{{EntityType: "user", Match: wire.SomeString("u")}}}
 	requests[wire.AlterClientQuotasKey] = &wire.AlterClientQuotasRequest{Entries: []wire.AlterClientQuotasRequestEntryData{{
 		Entity: []wire.AlterClientQuotasRequestEntityData{{EntityType: "user"}}, Ops: make([]wire.AlterClientQuotasRequestOpData, 1)}}}
+	requests[wire.AlterReplicaLogDirsKey] = &wire.AlterReplicaLogDirsRequest{Dirs: []wire.AlterReplicaLogDirsRequestAlterReplicaLogDir{
+		{Path: "/one", Topics: []wire.AlterReplicaLogDirsRequestAlterReplicaLogDirTopic{{Name: "a", Partitions: []int32{0}}}}}}
 	requests[wire.ListConfigResourcesKey] = &wire.ListConfigResourcesRequest{}
 }
 

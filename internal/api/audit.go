@@ -61,7 +61,7 @@ func Mutates(key int16) (yes, known bool) {
 	switch key {
 	case wire.CreateTopicsKey, wire.DeleteTopicsKey, wire.CreatePartitionsKey, wire.DeleteRecordsKey, wire.AlterConfigsKey, wire.IncrementalAlterConfigsKey,
 		wire.DeleteGroupsKey, wire.OffsetDeleteKey, wire.CreateAclsKey, wire.DeleteAclsKey, wire.ElectLeadersKey, wire.AlterPartitionReassignmentsKey,
-		wire.UpdateFeaturesKey, wire.AlterClientQuotasKey,
+		wire.UpdateFeaturesKey, wire.AlterClientQuotasKey, wire.AlterReplicaLogDirsKey,
 		wire.MetadataKey,     // when it creates a topic
 		wire.OffsetCommitKey, // by others than members
 		wire.LeaveGroupKey:   // when an administrator removes members

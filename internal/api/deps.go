@@ -77,6 +77,8 @@ type Logs interface {
 	Directories() []replication.Directory
 	// TrashBytes are the bytes here of each topic in the trash.
 	TrashBytes() map[ids.TopicID]int64
+	// MoveLog begins to move a partition's log to the directory of that path, or ends a move if it lies there. It does not wait.
+	MoveLog(target *replication.Target, path string) wire.ErrorCode
 	// Producers are the producers that the leader of a partition remembers, by id.
 	Producers(target *replication.Target) ([]producerstate.Producer, wire.ErrorCode)
 }

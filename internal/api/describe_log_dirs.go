@@ -6,8 +6,8 @@ import (
 )
 
 // DescribeLogDirs, key 35, versions 1-5. KIP-113, KIP-827 (space, v4), KIP-1066 (cordoned, v5; no directory can be cordoned yet). A directory
-// that failed is KAFKA_STORAGE_ERROR and tells nothing of its logs; topics and partitions that are not here are left out. No log is ever moved
-// between directories, so none is a future one, and the lag behind the watermark is 0.
+// that failed is KAFKA_STORAGE_ERROR and tells nothing of its logs; topics and partitions that are not here are left out. The copy of a log that moves to a
+// directory is a future one there (KIP-113), with the offsets that it has not yet as its lag; all others have none.
 
 func (t *Table) describeLogDirs(r *Request) Outcome {
 	var (
@@ -45,7 +45,7 @@ func (t *Table) describeLogDirs(r *Request) Outcome {
 				at++
 			}
 			result.Topics[at].Partitions = append(result.Topics[at].Partitions, wire.DescribeLogDirsResponseDescribeLogDirsPartition{
-				PartitionIndex: log.Name.Partition, PartitionSize: log.Bytes})
+				PartitionIndex: log.Name.Partition, PartitionSize: log.Bytes, OffsetLag: log.Lag, IsFutureKey: log.Future})
 		}
 		resp.Results = append(resp.Results, result)
 	}

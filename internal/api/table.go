@@ -58,6 +58,7 @@ func NewTable(deps Deps) *Table {
 		{wire.DeleteAclsKey, 1, 3, 1, smallBody, t.deleteACLs},
 		{wire.DescribeConfigsKey, 1, 4, 1, 16 * smallBody, t.describeConfigs},
 		{wire.AlterConfigsKey, 0, 2, 0, 16 * smallBody, t.alterConfigs},
+		{wire.AlterReplicaLogDirsKey, 1, 2, 1, 16 * smallBody, t.alterReplicaLogDirs},
 		{wire.DescribeLogDirsKey, 1, 5, 1, 16 * smallBody, t.describeLogDirs},
 		{wire.CreatePartitionsKey, 0, 3, 0, 16 * smallBody, t.createPartitions},
 		{wire.DeleteGroupsKey, 0, 2, 0, smallBody, t.deleteGroups},

@@ -204,10 +204,11 @@ const (
 	maxParameters    = 6
 )
 
-// largerPackages may have more lines than maxPackageLines. storage holds all that knows a partition's files and the lock that guards them, compaction too:
+// largerPackages may have more lines than maxPackageLines. storage holds all that knows a partition's files and the lock that guards them, compaction,
+// the trash and moves between directories too:
 // what of it could stand alone is small. cmd/ottla is wide, not deep: a file or two a command, which share flags and output and nothing else; what is worth a
 // room of its own has one (bench, clusterfile, doctor, inspect).
-var largerPackages = map[string]int{"internal/storage": 11_000, "cmd/ottla": 10_500}
+var largerPackages = map[string]int{"internal/storage": 11_700, "cmd/ottla": 10_500}
 
 func sizeRule(sources []*source) (breaches []string) {
 	lines := make(map[string]int)

@@ -139,11 +139,11 @@ func (p *Partition) status() Status {
 	state := p.role.Load().state
 	s := Status{Name: p.name, Leads: state.LedBy(p.manager.self), Leader: state.Leader, Replicas: len(state.Replicas), ISR: len(state.ISR),
 		MinISR:    min(p.settings.Load().MinInSyncReplicas, len(state.Replicas)),
-		Preferred: len(state.Replicas) > 0 && state.Replicas[0] == state.Leader, Offline: p.log == nil || p.log.Err() != nil}
+		Preferred: len(state.Replicas) > 0 && state.Replicas[0] == state.Leader, Offline: p.log() == nil || p.log().Err() != nil}
 	if !s.Offline {
 		// In this order, so that start ≤ watermark ≤ end whatever is appended meanwhile.
-		s.Start, s.Watermark, s.End = p.log.LogStart(), p.watermark(), p.log.LogEnd()
-		s.SizeBytes, s.Segments = p.log.Size(), p.log.Segments()
+		s.Start, s.Watermark, s.End = p.log().LogStart(), p.watermark(), p.log().LogEnd()
+		s.SizeBytes, s.Segments = p.log().Size(), p.log().Segments()
 	}
 	return s
 }
@@ -174,7 +174,7 @@ func (m *Manager) WrittenAt(target *Target, from ids.Offset) (timestampMs int64,
 	if code != wire.ErrorNone {
 		return 0, false
 	}
-	timestampMs, ok, err := p.log.WrittenAt(from, p.watermark())
+	timestampMs, ok, err := p.log().WrittenAt(from, p.watermark())
 	if err != nil && m.events.StorageError != nil {
 		m.events.StorageError(p.name, err)
 	}

@@ -69,14 +69,19 @@ func (m *Manager) deleteRecords(queries []DeletionQuery) []Deleted {
 			results[i].refuse(wire.ErrorOffsetOutOfRange)
 			continue
 		}
-		deletions, asked = append(deletions, storage.RecordDeletion{Log: p.log, Before: before}), append(asked, i)
+		deletions, asked = append(deletions, storage.RecordDeletion{Log: p.log(), Before: before}), append(asked, i)
 	}
 	m.store.DeleteRecords(deletions)
 	for n, i := range asked {
+		if log := partitions[i].movedFrom(deletions[n].Log, deletions[n].Err); log != nil {
+			again := []storage.RecordDeletion{{Log: log, Before: deletions[n].Before}}
+			m.store.DeleteRecords(again)
+			deletions[n].Err = again[0].Err
+		}
 		if err := deletions[n].Err; err != nil {
 			m.refuseDeletion(partitions[i], &results[i], err)
 		} else {
-			results[i].LowWatermark = partitions[i].log.LogStart() // the only replica's
+			results[i].LowWatermark = partitions[i].log().LogStart() // the only replica's
 		}
 	}
 	return results
@@ -110,14 +115,14 @@ func (m *Manager) awaitVisible(queries []DeletionQuery, partitions []*Partition,
 		if results[i].Error != wire.ErrorNone {
 			continue
 		}
-		end, need := p.log.LogEnd(), queries[i].Before
+		end, need := p.log().LogEnd(), queries[i].Before
 		if need == HighWatermark {
 			need = end
 		}
 		if need > end || need <= p.watermark() {
 			continue
 		}
-		p.log.Flush(true)
+		p.log().Flush(true)
 		w := &visibleWait{signal: m.env.NewSignal()}
 		w.Owner = w
 		if p.await(&w.Waiter, need, false) {

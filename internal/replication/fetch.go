@@ -64,12 +64,23 @@ func (m *Manager) Fetch(q *FetchQuery, res *Fetched) {
 	}
 }
 
+// read asks the log, and, should the partition move to another directory meanwhile, the one there.
 func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetched) {
+	for {
+		log := p.log()
+		if p.readLog(log, q, leaderEpoch, res); log == p.log() || res.Error == wire.ErrorNone {
+			return
+		}
+		res.refuse(wire.ErrorNone)
+	}
+}
+
+func (p *Partition) readLog(log *storage.Log, q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetched) {
 	// The watermark is read before the log is: what lies below it is there, whatever is appended or retained meanwhile.
 	// The start is read before both, so that no deletion in between puts it above them.
-	res.LogStart = p.log.LogStart()
+	res.LogStart = log.LogStart()
 	res.HighWatermark = p.watermark()
-	res.LastStable = p.log.LastStable(res.HighWatermark)
+	res.LastStable = log.LastStable(res.HighWatermark)
 	if q.LastFetchedEpoch != ids.NoLeaderEpoch {
 		epoch, end := p.epochEnd(q.LastFetchedEpoch, leaderEpoch)
 		switch {
@@ -86,14 +97,14 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 		limit = res.LastStable
 	}
 	if q.MaxBytes <= 0 && !q.WholeFirst {
-		if q.Offset < res.LogStart || q.Offset > p.log.LogEnd() {
+		if q.Offset < res.LogStart || q.Offset > log.LogEnd() {
 			res.outOfRange()
 		}
 		return
 	}
-	found, err := p.log.Read(q.Offset, limit, q.MaxBytes, q.WholeFirst)
+	found, err := log.Read(q.Offset, limit, q.MaxBytes, q.WholeFirst)
 	switch {
-	case err == nil && found.Size() > 0 && q.ReadCommitted && !p.aborted(&found, q.Offset, res):
+	case err == nil && found.Size() > 0 && q.ReadCommitted && !p.aborted(log, &found, q.Offset, res):
 		found.Release()
 	case err == nil && found.Size() > 0:
 		pooled := regions.Get().(*region)
@@ -115,8 +126,8 @@ func (p *Partition) read(q *FetchQuery, leaderEpoch ids.LeaderEpoch, res *Fetche
 
 // aborted names the transactions whose records a read_committed consumer must skip. It fails the answer, and returns false, where they cannot be told:
 // without them, aborted records would look committed.
-func (p *Partition) aborted(found *storage.Region, from ids.Offset, res *Fetched) bool {
-	err := p.log.Aborted(found, from, func(t producerstate.Completed) {
+func (p *Partition) aborted(log *storage.Log, found *storage.Region, from ids.Offset, res *Fetched) bool {
+	err := log.Aborted(found, from, func(t producerstate.Completed) {
 		res.Aborted = append(res.Aborted, AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
 	})
 	if err == nil {
@@ -139,14 +150,14 @@ func (m *Manager) Watch(target *Target, seen Seen, w *Waiter) bool {
 	if code != wire.ErrorNone {
 		return false
 	}
-	if code, _, _ := p.leading(ids.NoLeaderEpoch); code != wire.ErrorNone || p.watermark() != seen.HighWatermark || p.log.LogStart() != seen.LogStart {
+	if code, _, _ := p.leading(ids.NoLeaderEpoch); code != wire.ErrorNone || p.watermark() != seen.HighWatermark || p.log().LogStart() != seen.LogStart {
 		return false
 	}
 	if !p.await(w, seen.HighWatermark+1, true) {
 		return false
 	}
-	if p.watermark() < p.log.LogEnd() {
-		p.log.Flush(true) // somebody waits for what is not durable yet
+	if p.watermark() < p.log().LogEnd() {
+		p.log().Flush(true) // somebody waits for what is not durable yet
 	}
 	return true
 }

@@ -22,6 +22,9 @@ type Directory struct {
 type LogSize struct {
 	Name  ids.TopicPartition
 	Bytes int64
+	// Future: it is the copy of a log that moves here; Lag is the offsets that it has not yet.
+	Future bool
+	Lag    int64
 }
 
 // Directories describes the data directories, in the order of the settings.
@@ -43,9 +46,10 @@ func (m *Manager) Directories() []Directory {
 	}
 	m.eachLog(func(name ids.TopicPartition, log *storage.Log) {
 		if i, ok := at[log.Directory()]; ok && all[i].Offline == nil {
-			all[i].Logs = append(all[i].Logs, LogSize{name, log.Size()})
+			all[i].Logs = append(all[i].Logs, LogSize{Name: name, Bytes: log.Size()})
 		}
 	})
+	m.moving(at, all)
 	for i := range all {
 		slices.SortFunc(all[i].Logs, func(a, b LogSize) int {
 			return cmp.Or(cmp.Compare(a.Name.Topic, b.Name.Topic), cmp.Compare(a.Name.Partition, b.Name.Partition))
@@ -64,8 +68,8 @@ func (m *Manager) eachLog(visit func(name ids.TopicPartition, log *storage.Log))
 	m.mu.RUnlock()
 	for _, partitions := range topics {
 		for _, p := range partitions {
-			if p != nil && p.log != nil {
-				visit(p.name, p.log)
+			if p != nil && p.log() != nil {
+				visit(p.name, p.log())
 			}
 		}
 	}
@@ -80,5 +84,5 @@ func (m *Manager) Producers(target *Target) ([]producerstate.Producer, wire.Erro
 	if code != wire.ErrorNone {
 		return nil, code
 	}
-	return p.log.Producers(), wire.ErrorNone
+	return p.log().Producers(), wire.ErrorNone
 }

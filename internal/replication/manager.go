@@ -27,6 +27,8 @@ type Config struct {
 type Events struct {
 	// StorageError tells that a partition answered KAFKA_STORAGE_ERROR, and why.
 	StorageError func(tp ids.TopicPartition, err error)
+	// Moved tells that a partition's log lies in another directory now.
+	Moved func(tp ids.TopicPartition, topic ids.TopicID, dir ids.DirectoryID)
 	// Refused tells that a produce was refused with the code.
 	Refused func(tp ids.TopicPartition, code wire.ErrorCode)
 }
@@ -151,7 +153,7 @@ func (m *Manager) open(r Replica, settings *TopicSettings, counts *tally) (*Part
 		p.replica = partition.New(m.self, 0)
 		return p, fmt.Errorf("open partition %s: %w", tp, err)
 	}
-	p.log = log
+	p.current.Store(log)
 	// What recovery found is durable, and every replica that was in sync had all that was acknowledged: with
 	// this broker alone in the ISR the watermark comes back at the log's end as soon as it leads.
 	start := max(log.LogStart(), min(log.HighWatermark(), log.DurableEnd()))
@@ -164,10 +166,10 @@ func (m *Manager) open(r Replica, settings *TopicSettings, counts *tally) (*Part
 // Directory is where a partition's log lies; false if it has none that could be opened.
 func (m *Manager) Directory(topic ids.TopicID, n int32) (ids.DirectoryID, bool) {
 	p, code := m.find(&Target{TopicID: topic, Partition: n})
-	if code != wire.ErrorNone || p.log == nil {
+	if code != wire.ErrorNone || p.log() == nil {
 		return ids.DirectoryID{}, false
 	}
-	return p.log.Directory(), true
+	return p.log().Directory(), true
 }
 
 // Configure gives a topic's partitions changed settings; an unknown topic is ignored.
@@ -251,7 +253,7 @@ func (m *Manager) Partitions() (held, led, offline int) {
 			if role := p.role.Load(); role.state.LedBy(m.self) {
 				led++
 			}
-			if p.log == nil || p.log.Err() != nil {
+			if p.log() == nil || p.log().Err() != nil {
 				offline++
 			}
 		}

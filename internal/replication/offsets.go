@@ -3,6 +3,7 @@ package replication
 import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/storage"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -22,13 +23,19 @@ func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiti
 	if code != wire.ErrorNone {
 		return false
 	}
-	if end := p.log.LogEnd(); w != nil && q.TimestampMs != EarliestTimestamp && p.watermark() < end {
-		p.log.Flush(true)
+	if end := p.log().LogEnd(); w != nil && q.TimestampMs != EarliestTimestamp && p.watermark() < end {
+		p.log().Flush(true)
 		if p.await(w, end, false) {
 			return true
 		}
 	}
-	if err := p.listOffset(q, leaderEpoch, res); err != nil {
+	log := p.log()
+	err := p.listOffset(log, q, leaderEpoch, res)
+	for err != nil && log != p.log() { // the partition has moved to another directory
+		log = p.log()
+		err = p.listOffset(log, q, leaderEpoch, res)
+	}
+	if err != nil {
 		res.none(wire.ErrorKafkaStorageError)
 		if m.events.StorageError != nil {
 			m.events.StorageError(p.name, err)
@@ -39,30 +46,30 @@ func (m *Manager) ListOffset(q *OffsetQuery, res *FoundOffset, w *Waiter) (waiti
 
 // listOffset asks the log. A leader's epoch begins at the log's end when it takes over, though the log learns of it only with its
 // first batch: an offset at which there is no batch yet has the leader's epoch.
-func (p *Partition) listOffset(q *OffsetQuery, leaderEpoch ids.LeaderEpoch, res *FoundOffset) error {
+func (p *Partition) listOffset(log *storage.Log, q *OffsetQuery, leaderEpoch ids.LeaderEpoch, res *FoundOffset) error {
 	limit := p.watermark()
 	if q.ReadCommitted {
-		limit = p.log.LastStable(limit)
+		limit = log.LastStable(limit)
 	}
 	switch q.TimestampMs {
 	case LatestTimestamp:
 		res.Offset, res.LeaderEpoch = limit, leaderEpoch
 	case EarliestTimestamp, EarliestLocalTimestamp:
 		// Without tiered storage the local log is the whole log (KIP-405).
-		res.Offset = p.log.LogStart()
-		if res.LeaderEpoch = p.log.EpochAt(res.Offset); res.LeaderEpoch == ids.NoLeaderEpoch && p.log.LatestEpoch() == ids.NoLeaderEpoch {
+		res.Offset = log.LogStart()
+		if res.LeaderEpoch = log.EpochAt(res.Offset); res.LeaderEpoch == ids.NoLeaderEpoch && log.LatestEpoch() == ids.NoLeaderEpoch {
 			res.LeaderEpoch = leaderEpoch
 		}
 	case LatestTieredTimestamp, EarliestPendingTimestamp:
 		// Nothing is tiered.
 	case MaxTimestamp:
-		found, ok, err := p.log.MaxTimestamp(limit)
+		found, ok, err := log.MaxTimestamp(limit)
 		if err != nil || !ok {
 			return err
 		}
 		res.Offset, res.TimestampMs, res.LeaderEpoch = found.Offset, found.TimestampMs, found.Epoch
 	default:
-		found, ok, err := p.log.OffsetForTimestamp(q.TimestampMs, limit)
+		found, ok, err := log.OffsetForTimestamp(q.TimestampMs, limit)
 		if err != nil || !ok {
 			return err
 		}
@@ -87,18 +94,18 @@ func (m *Manager) EpochEnd(q *EpochQuery, res *EpochEnd) {
 // epochEnd is where an epoch ends in our log, which is led in leaderEpoch. The leader's own epoch, also without a batch, ends at the
 // log's end; one below the first that the log knows ends, under its own number, where that one begins.
 func (p *Partition) epochEnd(epoch, leaderEpoch ids.LeaderEpoch) (ids.LeaderEpoch, ids.Offset) {
-	latest := p.log.LatestEpoch()
+	latest := p.log().LatestEpoch()
 	switch {
 	case epoch == ids.NoLeaderEpoch || epoch > leaderEpoch:
 		return ids.NoLeaderEpoch, noOffset
 	case epoch == leaderEpoch:
-		return epoch, p.log.LogEnd()
+		return epoch, p.log().LogEnd()
 	case epoch < 0:
-		return epoch, p.log.LogStart()
+		return epoch, p.log().LogStart()
 	case latest == ids.NoLeaderEpoch:
-		return epoch, p.log.LogEnd()
+		return epoch, p.log().LogEnd()
 	case epoch > latest: // its leader wrote nothing
-		return latest, p.log.LogEnd()
+		return latest, p.log().LogEnd()
 	}
-	return p.log.EndOffsetForEpoch(epoch)
+	return p.log().EndOffsetForEpoch(epoch)
 }

@@ -16,9 +16,10 @@ type Partition struct {
 	name    ids.TopicPartition
 	topicID ids.TopicID
 	tally   *tally // of its topic
-	// log is nil where it could not be opened; broken then says why.
-	log    *storage.Log
-	broken error
+	// current is the log, nil where it could not be opened; broken then says why. Another takes its place when it moves to another directory: a holder of mu
+	// stores it, and who reads without mu asks again where what it had is closed.
+	current atomic.Pointer[storage.Log]
+	broken  error
 
 	settings atomic.Pointer[TopicSettings]
 	// role is what readers without the lock need of replica and removed; only a holder of mu stores it.
@@ -40,6 +41,9 @@ type role struct {
 	removed bool
 }
 
+// log is the log in use, nil if there is none.
+func (p *Partition) log() *storage.Log { return p.current.Load() }
+
 func (p *Partition) watermark() ids.Offset { return ids.Offset(p.highWatermark.Load()) }
 
 // assign takes over a state from the metadata. Requests that waited for this broker as leader are told when it no longer is.
@@ -49,7 +53,7 @@ func (p *Partition) assign(state partition.State) {
 	changed := p.replica.Assign(state)
 	leads := p.replica.Leads()
 	p.role.Store(&role{p.replica.State(), p.removed})
-	moved := leads && p.log != nil && p.advanceLocked(p.end())
+	moved := leads && p.log() != nil && p.advanceLocked(p.end())
 	p.mu.Unlock()
 	if changed {
 		p.manager.isrChanged(before, state)
@@ -68,9 +72,9 @@ func (p *Partition) assign(state partition.State) {
 // end is our replica's end in the sense of package partition: durable, or just appended, as the topic's durability says.
 func (p *Partition) end() ids.Offset {
 	if p.settings.Load().Log.Durability == storage.Fsync {
-		return p.log.DurableEnd()
+		return p.log().DurableEnd()
 	}
-	return p.log.LogEnd()
+	return p.log().LogEnd()
 }
 
 // advanceLocked reports our end to the rules and tells whether the watermark moved; if so the caller tells the waiters,
@@ -81,13 +85,13 @@ func (p *Partition) advanceLocked(end ids.Offset) (moved bool) {
 	}
 	now := p.replica.HighWatermark()
 	p.highWatermark.Store(int64(now))
-	p.log.SetHighWatermark(now)
+	p.log().SetHighWatermark(now)
 	return true
 }
 
 // durable is called by the flusher, without its locks, when the log's durable end moved or the log failed.
 func (p *Partition) durable(end ids.Offset) {
-	if p.log.Err() != nil {
+	if p.log().Err() != nil {
 		p.waiters.fail(p.watermark(), wire.ErrorKafkaStorageError)
 		return
 	}
@@ -114,10 +118,10 @@ func (p *Partition) remove() {
 // configure takes over changed topic settings. A switch from fsync to replicated makes everything appended visible.
 func (p *Partition) configure(settings *TopicSettings) {
 	p.settings.Store(settings)
-	if p.log == nil {
+	if p.log() == nil {
 		return
 	}
-	p.log.SetConfig(settings.Log)
+	p.log().SetConfig(settings.Log)
 	p.mu.Lock()
 	moved := p.replica.Leads() && p.advanceLocked(p.end())
 	p.mu.Unlock()
@@ -140,7 +144,7 @@ func (p *Partition) leading(current ids.LeaderEpoch) (code wire.ErrorCode, leade
 		code = wire.ErrorUnknownLeaderEpoch
 	case standing == partition.NotLeading:
 		code = wire.ErrorNotLeaderOrFollower
-	case p.log == nil || p.log.Err() != nil:
+	case p.log() == nil || p.log().Err() != nil:
 		code = wire.ErrorKafkaStorageError
 	}
 	return code, role.state.Leader, role.state.LeaderEpoch
@@ -153,7 +157,7 @@ func (p *Partition) await(w *Waiter, need ids.Offset, poll bool) bool {
 		return false
 	}
 	// A failure before the link swept the list without us: look once more.
-	if p.log.Err() != nil {
+	if p.log().Err() != nil {
 		p.waiters.fail(p.watermark(), wire.ErrorKafkaStorageError)
 	}
 	return true

@@ -68,7 +68,7 @@ func (m *Manager) Produce(q *ProduceQuery, res *Produced, w *Waiter) (waiting bo
 		return p.await(w, need, false)
 	}
 	if settings.Log.Durability == storage.Fsync {
-		p.log.Flush(p.waiters.polls.Load() > 0)
+		p.log().Flush(p.waiters.polls.Load() > 0)
 	}
 	return false
 }
@@ -121,7 +121,7 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 		refusal = wire.ErrorUnknownTopicOrPartition
 	case !p.replica.Leads():
 		refusal = wire.ErrorNotLeaderOrFollower
-	case p.log == nil:
+	case p.log() == nil:
 		p.mu.Unlock()
 		return storage.Appended{}, p.broken
 	case acks == -1 && !p.replica.EnoughInSync(min(p.settings.Load().MinInSyncReplicas, len(state.Replicas))):
@@ -135,17 +135,17 @@ func (p *Partition) append(batch record.Batch, acks int16, nowMs int64, res *Pro
 		case wire.ErrorNotLeaderOrFollower:
 			res.Leader, res.LeaderEpoch = state.Leader, state.LeaderEpoch
 		case wire.ErrorNotEnoughReplicas:
-			res.LogStart = p.log.LogStart()
+			res.LogStart = p.log().LogStart()
 		}
 		return storage.Appended{}, nil
 	}
-	appended, err := p.log.Append(batch, state.LeaderEpoch, nowMs)
-	moved := err == nil && p.settings.Load().Log.Durability != storage.Fsync && p.advanceLocked(p.log.LogEnd())
+	appended, err := p.log().Append(batch, state.LeaderEpoch, nowMs)
+	moved := err == nil && p.settings.Load().Log.Durability != storage.Fsync && p.advanceLocked(p.log().LogEnd())
 	p.mu.Unlock()
 	if err != nil {
 		return appended, err
 	}
-	*res = Produced{BaseOffset: appended.BaseOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: p.log.LogStart(), Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
+	*res = Produced{BaseOffset: appended.BaseOffset, LogAppendTimeMs: record.NoTimestamp, LogStart: p.log().LogStart(), Leader: ids.NoBroker, LeaderEpoch: ids.NoLeaderEpoch}
 	switch {
 	case batch.TimestampType() == record.LogAppendTime:
 		res.LogAppendTimeMs = appended.LogAppendTimeMs
@@ -168,12 +168,12 @@ func (m *Manager) refuseProduce(p *Partition, res *Produced, err error) {
 	case errors.As(err, &invalid):
 		res.refuse(wire.ErrorCode(invalid.Reason), invalid.Message)
 		res.RecordErrors = invalid.Records
-		if !invalid.Framing && invalid.Reason != record.Corrupt && invalid.Reason != record.TooLarge && p.log != nil {
-			res.LogStart = p.log.LogStart()
+		if !invalid.Framing && invalid.Reason != record.Corrupt && invalid.Reason != record.TooLarge && p.log() != nil {
+			res.LogStart = p.log().LogStart()
 		}
 	case errors.As(err, &sequence):
 		res.refuse(wire.ErrorCode(sequence.Code()), sequence.Error())
-		res.LogStart = p.log.LogStart()
+		res.LogStart = p.log().LogStart()
 	case errors.Is(err, storage.ErrStaleEpoch), errors.Is(err, storage.ErrClosed):
 		res.refuse(wire.ErrorNotLeaderOrFollower, "")
 		_, res.Leader, res.LeaderEpoch = p.leading(ids.NoLeaderEpoch)

@@ -30,7 +30,7 @@ func TestRecompression(t *testing.T) {
 		if got, _ := b.produce(1, sent, nil); got.Error != wire.ErrorNone {
 			t.Fatalf("%s: %s %s", codec, got.Error.Name(), got.ErrorMessage)
 		}
-		region, err := b.byName["t"].partitions[0].log.Read(0, 100, 1<<20, true)
+		region, err := b.byName["t"].partitions[0].log().Read(0, 100, 1<<20, true)
 		if err != nil {
 			t.Fatal(err)
 		}

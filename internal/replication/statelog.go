@@ -30,7 +30,7 @@ func (m *Manager) StateLog(tp ids.TopicPartition, epoch ids.LeaderEpoch) (*State
 	switch {
 	case p == nil:
 		return nil, fmt.Errorf("partition %s: %w", tp, ErrNoReplica)
-	case p.log == nil:
+	case p.log() == nil:
 		return nil, fmt.Errorf("partition %s: %w: %w", tp, ErrNoReplica, p.broken)
 	}
 	return &StateLog{p: p, epoch: epoch}, nil
@@ -42,10 +42,10 @@ func (l *StateLog) standing() error {
 	switch {
 	case role.removed || !role.state.LedBy(l.p.manager.self) || role.state.LeaderEpoch != l.epoch:
 		return fmt.Errorf("partition %s, epoch %d: %w", l.p.name, l.epoch, machine.ErrStaleEpoch)
-	case errors.Is(l.p.log.Err(), storage.ErrClosed):
-		return fmt.Errorf("partition %s: %w: %w", l.p.name, machine.ErrStaleEpoch, l.p.log.Err())
+	case errors.Is(l.p.log().Err(), storage.ErrClosed):
+		return fmt.Errorf("partition %s: %w: %w", l.p.name, machine.ErrStaleEpoch, l.p.log().Err())
 	}
-	return l.p.log.Err()
+	return l.p.log().Err()
 }
 
 // Ready implements machine.Refuser.
@@ -53,7 +53,7 @@ func (l *StateLog) Ready() error {
 	if err := l.standing(); err != nil {
 		return err
 	}
-	return l.p.log.Writable()
+	return l.p.log().Writable()
 }
 
 // Append implements machine.Log. It wants min.insync.replicas, as acks=all does, and asks for a flush at once.
@@ -64,7 +64,7 @@ func (l *StateLog) Append(batch record.Batch, epoch ids.LeaderEpoch) (ids.Offset
 	p := l.p
 	p.mu.Lock()
 	appended, err := l.appendLocked(batch)
-	moved := err == nil && p.settings.Load().Log.Durability != storage.Fsync && p.advanceLocked(p.log.LogEnd())
+	moved := err == nil && p.settings.Load().Log.Durability != storage.Fsync && p.advanceLocked(p.log().LogEnd())
 	p.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -72,7 +72,7 @@ func (l *StateLog) Append(batch record.Batch, epoch ids.LeaderEpoch) (ids.Offset
 	if moved {
 		p.waiters.advance(p.watermark())
 	}
-	p.log.Flush(true)
+	p.log().Flush(true)
 	return appended.BaseOffset, nil
 }
 
@@ -84,7 +84,7 @@ func (l *StateLog) appendLocked(batch record.Batch) (storage.Appended, error) {
 	if replicas := len(p.replica.State().Replicas); !p.replica.EnoughInSync(min(p.settings.Load().MinInSyncReplicas, replicas)) {
 		return storage.Appended{}, fmt.Errorf("partition %s: %w", p.name, wire.ErrorNotEnoughReplicas)
 	}
-	appended, err := p.log.Append(batch, l.epoch, p.manager.env.Now().UnixMilli())
+	appended, err := p.log().Append(batch, l.epoch, p.manager.env.Now().UnixMilli())
 	if errors.Is(err, storage.ErrStaleEpoch) || errors.Is(err, storage.ErrClosed) {
 		err = fmt.Errorf("%w: %w", machine.ErrStaleEpoch, err)
 	}
@@ -93,7 +93,7 @@ func (l *StateLog) appendLocked(batch record.Batch) (storage.Appended, error) {
 
 // Read implements machine.Log.
 func (l *StateLog) Read(from ids.Offset) ([]byte, error) {
-	log := l.p.log
+	log := l.p.log()
 	region, err := log.Read(from, log.LogEnd(), stateReadBytes, true)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (l *StateLog) Read(from ids.Offset) ([]byte, error) {
 }
 
 // Bounds implements machine.Log.
-func (l *StateLog) Bounds() (start, end ids.Offset) { return l.p.log.LogStart(), l.p.log.LogEnd() }
+func (l *StateLog) Bounds() (start, end ids.Offset) { return l.p.log().LogStart(), l.p.log().LogEnd() }
 
 // Committed implements machine.Log.
 func (l *StateLog) Committed() (ids.Offset, error) {

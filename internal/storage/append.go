@@ -144,7 +144,7 @@ func (l *Log) writableByOwner() error {
 		return err
 	}
 	if l.truncating {
-		return errTruncating
+		return ErrBusy
 	}
 	return nil
 }

@@ -49,12 +49,13 @@ const (
 	BackgroundRetention                        // retention.ms, retention.bytes
 	BackgroundExpiry                           // idle producers
 	BackgroundCompaction                       // compacted logs
+	BackgroundMove                             // logs on their way to another directory
 	backgroundKinds
 )
 
 // String is the kind as metrics and logs name it.
 func (k BackgroundKind) String() string {
-	return [...]string{"flush", "space", "checkpoint", "removal", "retention", "expiry", "compaction"}[k]
+	return [...]string{"flush", "space", "checkpoint", "removal", "retention", "expiry", "compaction", "move"}[k]
 }
 
 // BackgroundStats is what one kind of background work did since the store was opened.

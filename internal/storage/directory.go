@@ -53,6 +53,7 @@ type directory struct {
 	cleaned     offsetCheckpoint
 	manifest    manifest.Manifest
 	largest     manifest.LargestTimestamps
+	moves       map[ids.TopicPartition]moveRow
 	cleanedLost bool // the file was damaged: any log may have been compacted
 }
 
@@ -167,6 +168,9 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 		d.cleaned, d.cleanedLost = offsetCheckpoint{}, true
 	}
 	d.loadLargest()
+	if err := d.readMoves(); err != nil {
+		return clusterID, nil, err
+	}
 	return clusterID, entries, nil
 }
 

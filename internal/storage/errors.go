@@ -15,6 +15,10 @@ var (
 	ErrStaleEpoch = errors.New("leader epoch is older than the log's")
 	// ErrClosed: the log or store was closed, or the log deleted.
 	ErrClosed = errors.New("log is closed")
+	// ErrNoDirectory: none of the store's directories for all topics has that path. Kafka's LOG_DIR_NOT_FOUND (57).
+	ErrNoDirectory = errors.New("no such log directory")
+	// ErrBusy: the log is being truncated, or its last bytes follow it to another directory. It is over soon.
+	ErrBusy = errors.New("the log's files are about to change")
 	// errDamagedFile: a file that was read whole is not what it should be.
 	errDamagedFile = errors.New("the file is damaged")
 	// ErrOutOfOrder: batches given with their offsets don't continue the log.

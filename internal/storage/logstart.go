@@ -48,6 +48,9 @@ func (s *Store) DeleteRecords(deletions []RecordDeletion) {
 			continue
 		}
 		for i := range raises {
+			if asked[i].Err = raises[i].refused; asked[i].Err != nil {
+				continue
+			}
 			if raises[i].removeFiles() && raises[i].moved && s.cfg.Events.RecordsDeleted != nil {
 				s.cfg.Events.RecordsDeleted(raises[i].log.tp, len(raises[i].segments), raises[i].bytes, raises[i].log.LogStart())
 			}
@@ -151,6 +154,7 @@ type raise struct {
 	bytes       int64
 	truncations int64 // the log's then
 	moved       bool
+	refused     error // why nothing was done, if so
 }
 
 // raiseLogStarts moves the starts of logs of this directory up to where raises say: in the checkpoint first, durably, then in memory. Nobody is told that
@@ -168,7 +172,7 @@ func (d *directory) raiseOnce(raises []raise) error {
 		starts := maps.Clone(d.starts)
 		for i := range raises {
 			l := raises[i].log
-			if start := max(l.LogStart(), raises[i].to); l.failure.Load() == nil && start > starts[l.tp] {
+			if start := max(l.LogStart(), raises[i].to); l.steady() && start > starts[l.tp] {
 				starts[l.tp] = start
 			}
 		}
@@ -182,12 +186,15 @@ func (d *directory) raiseOnce(raises []raise) error {
 	})
 }
 
+// steady tells that neither truncation nor a move is about to change what the checkpoints say of the log.
+func (l *Log) steady() bool { return l.failure.Load() == nil && l.truncations.Load()%2 == 0 }
+
 // apply moves the start in memory and takes the segments wholly below out of the log. Readers find the new start before they miss a segment.
 func (r *raise) apply() {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failure.Load() != nil || l.truncating {
+	if r.refused = l.writableByOwner(); r.refused != nil {
 		return
 	}
 	start := max(l.LogStart(), r.to)

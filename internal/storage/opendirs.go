@@ -38,6 +38,9 @@ func (s *Store) openDirs() error {
 			}
 		}
 	}
+	if err := s.endMoves(); err != nil {
+		return err
+	}
 	for i, d := range s.dirs {
 		if d.err() == nil {
 			if _, err := d.offlineAtStart(d.begin(listings[i])); err != nil {
@@ -118,7 +121,7 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 			d.noteTrash(e)
 			continue
 		}
-		f := &foundLog{dir: d, next: s.found[tp]}
+		f := &foundLog{tp: tp, dir: d, next: s.found[tp]}
 		s.found[tp] = f
 		found, names = append(found, f), append(names, e.Name)
 	}
@@ -138,6 +141,9 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 	})
 	for i, f := range found {
 		for other := f.next; other != nil; other = other.next {
+			if d.movesFrom(f.tp, other.dir) || other.dir.movesFrom(f.tp, d) {
+				continue // a crash came when both were whole: endMoves
+			}
 			if !f.known || !other.known || f.id == other.id {
 				return &RefusedError{d.path, fmt.Sprintf("and %s both hold partition %s; move one of the two away", other.dir.path, names[i]), nil}
 			}
@@ -178,6 +184,9 @@ func (d *directory) begin(entries []vfs.Entry) error {
 		if e.IsDir && discardedDir.MatchString(e.Name) {
 			d.store.work.discard(0, d.path+"/"+e.Name)
 		}
+	}
+	if err := d.dropMoves(); err != nil {
+		return err
 	}
 	d.measure()
 	d.restoreReserve()

@@ -21,6 +21,7 @@ type Store struct {
 	files                openFiles
 	work                 background
 	cleaner              cleaner
+	moves                moves
 	met                  metDamage
 
 	mu     sync.Mutex // guards the rest; held for memory only
@@ -32,6 +33,7 @@ type Store struct {
 
 // foundLog is a partition's directory that was there at start and isn't open yet.
 type foundLog struct {
+	tp      ids.TopicPartition
 	dir     *directory
 	id      ids.TopicID
 	known   bool // partition.metadata could be read
@@ -72,6 +74,8 @@ func Open(cfg Config) (*Store, error) {
 	s.files.fs, s.files.limit = cfg.FS, s.cfg.MaxOpenFiles
 	s.work.init(s)
 	s.cleaner.init(s)
+	s.moves.store = s
+	s.moves.task = s.work.add(BackgroundMove, bulk, &s.moves)
 	if len(cfg.Dirs) == 0 {
 		return nil, errors.New("open storage: no log directory is configured")
 	}

@@ -64,9 +64,6 @@ func (l *Log) TruncateFullyAndStartAt(offset ids.Offset) error {
 	return nil
 }
 
-// errTruncating is an owner that does two things at once.
-var errTruncating = errors.New("the log is being truncated")
-
 // truncate lowers the recovery point to bound, so that a start does not miss what goes, cuts the files, recovers what is left as a start would, and puts that in
 // the place of what is in memory. A crash leaves the log as it was, or cut somewhere above bound; or, where all goes, empty.
 func (l *Log) truncate(bound ids.Offset, cut func(*recovery, ids.Offset) error, start ids.Offset) error {

@@ -9,6 +9,7 @@ import (
 var adminScenarios = []scenario{
 	{"acls", acls},
 	{"describe-log-dirs", describeLogDirs},
+	{"alter-replica-log-dirs", alterReplicaLogDirs},
 	{"describe-producers", describeProducers},
 	{"describe-quorum", describeQuorum},
 	{"list-config-resources", listConfigResources},
@@ -60,6 +61,42 @@ func describeLogDirs(s *session) {
 		s.send("twice", v, dirsReq("dirs-one", "dirs-one"))
 		s.send("none", v, dirsReq())
 	}
+}
+
+// alterReplicaLogDirs asks a broker that has one directory.
+func alterReplicaLogDirs(s *session) {
+	s.topic("dirs-moved", 2)
+	described := s.quiet(4, dirsReq("dirs-moved")).(*kmsg.DescribeLogDirsResponse)
+	ours := described.Dirs[0].Dir
+	type wish struct {
+		dir, topic string
+		partitions []int32
+	}
+	send := func(what string, wishes ...wish) {
+		for v := int16(1); v <= 2; v++ {
+			req := kmsg.NewPtrAlterReplicaLogDirsRequest()
+			for _, w := range wishes {
+				d := kmsg.NewAlterReplicaLogDirsRequestDir()
+				t := kmsg.NewAlterReplicaLogDirsRequestDirTopic()
+				d.Dir, t.Topic, t.Partitions = w.dir, w.topic, w.partitions
+				d.Topics = append(d.Topics, t)
+				req.Dirs = append(req.Dirs, d)
+			}
+			s.send(what, v, req)
+		}
+	}
+	send("nothing")
+	send("no partitions", wish{ours, "dirs-moved", nil})
+	send("where it is", wish{ours, "dirs-moved", []int32{0, 1}})
+	send("partitions that are not there", wish{ours, "dirs-moved", []int32{1, 2, -1}})
+	send("a topic that is not there", wish{ours, "dirs-nobody", []int32{0}})
+	send("a topic without name", wish{ours, "", []int32{0}})
+	send("to nowhere", wish{"/nowhere", "dirs-moved", []int32{0, 7}})
+	send("nobody to nowhere", wish{"/nowhere", "dirs-nobody", []int32{0}})
+	send("to a directory without name", wish{"", "dirs-moved", []int32{0}})
+	send("to a relative directory", wish{"nowhere", "dirs-moved", []int32{0}})
+	send("to two places", wish{ours, "dirs-moved", []int32{0}}, wish{"/nowhere", "dirs-moved", []int32{1}})
+	s.send("described after all", 4, dirsReq("dirs-moved"))
 }
 
 func describeProducers(s *session) {

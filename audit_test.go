@@ -287,6 +287,13 @@ func auditFiles(t *testing.T, keep string) []string {
 		t.Error("a second broker writes the same file")
 		second.Close(context.Background())
 	}
+	nowhere := map[string]string{"ottla.audit.file": filepath.Join(file, "inside", "a-file")}
+	if third, err := ottla.Start(ottla.Config{DataDir: t.TempDir(), Settings: nowhere}); err == nil {
+		t.Error("a broker starts that cannot put changes on record")
+		third.Close(context.Background())
+	} else if !strings.Contains(err.Error(), "ottla.audit.file") {
+		t.Errorf("it says %v", err)
+	}
 	client := newClient(t, broker)
 	const topics = 60
 	for i := range topics {

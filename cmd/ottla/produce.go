@@ -260,7 +260,7 @@ func (p *produced) report(cmd *cobra.Command, topic string, flags *produceFlags)
 		return flags.explain(fmt.Sprintf("produce to %s (%d acknowledged, %d not)", topic, p.count, p.lost), p.first)
 	}
 	if flags.output == outputText {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d records acknowledged\n", p.count)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s acknowledged\n", counted(p.count, "record"))
 	}
 	return nil
 }

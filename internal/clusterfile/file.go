@@ -175,23 +175,25 @@ func (s *Settings) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: settings are KEY: VALUE", node.Line)
 	}
-	*s = make(Settings, len(node.Content)/2)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
-		if _, twice := (*s)[key.Value]; twice {
-			return fmt.Errorf("line %d: %s is there twice", key.Line, key.Value)
-		}
-		text, err := settingText(value)
+	var values map[string]yaml.Node // with anchors merged, and no key twice
+	if err := node.Decode(&values); err != nil {
+		return err
+	}
+	*s = make(Settings, len(values))
+	for key, value := range values {
+		text, err := settingText(&value)
 		if err != nil {
-			return fmt.Errorf("line %d: %s: %w", value.Line, key.Value, err)
+			return fmt.Errorf("line %d: %s: %w", value.Line, key, err)
 		}
-		(*s)[key.Value] = text
+		(*s)[key] = text
 	}
 	return nil
 }
 
 func settingText(node *yaml.Node) (*string, error) {
 	switch node.Kind {
+	case yaml.AliasNode:
+		return settingText(node.Alias)
 	case yaml.ScalarNode:
 		if node.Tag == "!!null" {
 			return nil, nil

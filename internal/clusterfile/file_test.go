@@ -64,6 +64,10 @@ func TestTextIsParsedBack(t *testing.T) {
 	if f := parsed(t, "topics: {a: , b: {config: }}"); len(f.Topics) != 2 || f.Topics["b"].Config != nil {
 		t.Errorf("%+v", f)
 	}
+	shared := parsed(t, "topics:\n  a: &a {partitions: 2, config: &std {retention.ms: &v 5, segment.ms: 7}}\n  b: {<<: *a, config: *std}\n  c: {config: {<<: *std, segment.ms: *v}}")
+	if b, c := shared.Topics["b"], shared.Topics["c"]; b.Partitions != 2 || *b.Config["segment.ms"] != "7" || *c.Config["retention.ms"] != "5" || *c.Config["segment.ms"] != "5" {
+		t.Errorf("anchors: %+v", shared)
+	}
 	if f := parsed(t, "topics: {a: {config: {cleanup.policy: [compact, delete]}}}"); *f.Topics["a"].Config["cleanup.policy"] != "compact,delete" {
 		t.Errorf("%+v", f)
 	}
@@ -78,7 +82,7 @@ func TestParseRefuses(t *testing.T) {
 		{"topics: {a: {}, a: {}}", "a"},
 		{"topics: {'': {}}", "no name"},
 		{"topics: {a: {config: [x]}}", "KEY: VALUE"},
-		{"topics:\n  a:\n    config:\n      k: 1\n      k: 2", "line 5: k is there twice"},
+		{"topics:\n  a:\n    config:\n      k: 1\n      k: 2", `line 5: mapping key "k" already defined at line 4`},
 		{"topics: {a: {config: {k: {l: m}}}}", "k: want a value, a list or null"},
 		{"topics: {a: {config: {k: [[m]]}}}", "k: want a list of words"},
 		{"brokers: {one: {k: v}}", "one is neither a broker's id nor default"},

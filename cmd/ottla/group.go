@@ -16,7 +16,7 @@ import (
 
 func newGroupCommand() *cobra.Command {
 	cmd := newGroup("group", "Show consumer groups and how far they lag, move their offsets, delete them")
-	cmd.AddCommand(newGroupList(), newGroupDescribe(), newGroupMembers(), newGroupReset(), newGroupDelete())
+	cmd.AddCommand(newGroupList(), newGroupDescribe(), newGroupMembers(), newGroupReset(), newGroupUndo(), newGroupDelete())
 	return cmd
 }
 

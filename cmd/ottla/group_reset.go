@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 type resetFlags struct {
@@ -36,8 +39,8 @@ func newGroupReset() *cobra.Command {
 			"  ottla group reset billing --to @-1h --topic orders --yes\n" +
 			"  ottla group reset billing --by -100 --topic orders:0,3",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return flags.withAdmin(cmd.Context(), func(ctx context.Context, admin *kadm.Client) error {
-				return runReset(ctx, cmd, admin, names[0], &flags)
+			return flags.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
+				return runReset(ctx, cmd, client, names[0], &flags)
 			})
 		},
 	}
@@ -62,6 +65,16 @@ type move struct {
 	// Skipped and Replayed count records by their offsets; where a topic is compacted there are fewer.
 	Skipped  int64 `json:"skipped"`
 	Replayed int64 `json:"replayed"`
+
+	// leaderEpoch (-1: none) and metadata are committed with the offset.
+	leaderEpoch int32
+	metadata    string
+}
+
+// count tells what the move from a committed offset skips or replays.
+func (m *move) count() {
+	from, to := min(max(m.Committed, m.Start), m.End), min(max(m.To, m.Start), m.End)
+	m.Skipped, m.Replayed = max(0, to-from), max(0, from-to)
 }
 
 type resetReport struct {
@@ -70,46 +83,87 @@ type resetReport struct {
 	Moves []move `json:"moves"`
 }
 
-func runReset(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, name string, flags *resetFlags) error {
-	moves, err := flags.plan(ctx, admin, name, time.Now())
+func runReset(ctx context.Context, cmd *cobra.Command, client *kgo.Client, name string, flags *resetFlags) error {
+	moves, err := flags.plan(ctx, kadm.NewClient(client), name, time.Now())
 	if err != nil {
 		return err
 	}
 	if flags.yes {
-		var offsets kadm.Offsets
-		for _, m := range moves {
-			offsets.Add(kadm.Offset{Topic: m.Topic, Partition: m.Partition, At: m.To, LeaderEpoch: -1})
-		}
-		err := untilThere(ctx, func() error {
-			answers, err := admin.CommitOffsets(ctx, name, offsets)
-			if err == nil {
-				err = answers.Error()
-			}
-			return err
-		})
-		if err != nil {
+		if err := untilThere(ctx, func() error { return commitReset(ctx, client, name, moves) }); err != nil {
 			return flags.groupError("reset", name, err)
 		}
 	}
-	out := cmd.OutOrStdout()
-	if flags.output == outputJSON {
-		return printJSON(out, resetReport{name, flags.yes, moves})
-	}
+	return flags.output.show(cmd, resetReport{name, flags.yes, moves}, func(out io.Writer) error {
+		if err := printMoves(out, moves, flags.yes); err != nil || !flags.yes {
+			return err
+		}
+		_, err := fmt.Fprintf(out, "'ottla group undo %s' takes that back\n", name)
+		return err
+	})
+}
+
+// printMoves says what a reset does.
+func printMoves(out io.Writer, moves []move, done bool) error {
 	rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "TO", "END", ""}}
 	for _, m := range moves {
-		rows = append(rows, []string{m.Topic, fmt.Sprint(m.Partition), orNone(m.Committed), fmt.Sprint(m.To), fmt.Sprint(m.End), m.effect()})
+		rows = append(rows, []string{m.Topic, fmt.Sprint(m.Partition), orNone(m.Committed), orNone(m.To), fmt.Sprint(m.End), m.effect()})
 	}
-	if err := printTable(out, rows); err != nil {
+	if err := printTable(out, rows); err != nil || done {
 		return err
 	}
-	if !flags.yes {
-		fmt.Fprintln(out, "nothing was changed: --yes does it")
+	_, err := fmt.Fprintln(out, "nothing was changed: --yes does it")
+	return err
+}
+
+// commitReset commits where the moves lead, and tells the broker that it is a reset (tagged field 10000 of OffsetCommit), so that it remembers what there was.
+func commitReset(ctx context.Context, client *kgo.Client, name string, moves []move) error {
+	topics, err := kadm.NewClient(client).ListTopics(ctx, movedTopics(moves)...)
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = name
+	req.UnknownTags.Set(ottlaTag, []byte{1})
+	for i := range moves {
+		m := &moves[i]
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = m.Partition, m.To, m.leaderEpoch, &m.metadata
+		at := slices.IndexFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == m.Topic })
+		if at < 0 {
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = m.Topic, topics[m.Topic].ID
+			req.Topics, at = append(req.Topics, t), len(req.Topics)
+		}
+		req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
+	}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
+// movedTopics are the topics that moves are about.
+func movedTopics(moves []move) (names []string) {
+	for _, m := range moves {
+		if !slices.Contains(names, m.Topic) {
+			names = append(names, m.Topic)
+		}
+	}
+	return names
+}
+
 func (m *move) effect() string {
 	switch {
+	case m.To < 0:
+		return "nothing is committed"
 	case m.Skipped > 0:
 		return "skips " + counted(int(m.Skipped), "record")
 	case m.Replayed > 0:
@@ -160,7 +214,7 @@ func (f *resetFlags) plan(ctx context.Context, admin *kadm.Client, name string, 
 		if !wanted.has(end.Topic, end.Partition) || len(wanted) == 0 && !has {
 			continue
 		}
-		m := move{Topic: end.Topic, Partition: end.Partition, Committed: -1, End: end.At}
+		m := move{Topic: end.Topic, Partition: end.Partition, Committed: -1, End: end.At, leaderEpoch: -1}
 		if has {
 			m.Committed = at.At
 		}
@@ -168,8 +222,7 @@ func (f *resetFlags) plan(ctx context.Context, admin *kadm.Client, name string, 
 			return nil, err
 		}
 		if has {
-			from := min(max(m.Committed, m.Start), m.End)
-			m.Skipped, m.Replayed = max(0, m.To-from), max(0, from-m.To)
+			m.count()
 		}
 		moves = append(moves, m)
 	}

@@ -8,6 +8,9 @@ import (
 
 // OffsetCommit, key 8, versions 2-10. KIP-211 (no retention of its own since v5), KIP-320 (leader epochs, v6), KIP-345 (static
 // members, v7), KIP-848 (member epochs and their codes, v9; topics by id, v10).
+//
+// Where we differ from Kafka 4.3.1, on purpose: what a reset replaces is remembered, the last ten times of each partition. A reset is a commit of somebody who is no
+// member that has the tagged field 10000 Reset, or comes from a client whose id begins with adminclient, or moves a partition back.
 
 // commitRequest is all state of one OffsetCommit, pooled.
 type commitRequest struct {

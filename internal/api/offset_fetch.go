@@ -8,6 +8,9 @@ import (
 
 // OffsetFetch, key 9, versions 1-10. KIP-88 (all topics, and a code for the group, v2), KIP-320 (leader epochs, v5), KIP-447
 // (requireStable, v7), KIP-709 (several groups, v8), KIP-848 (member epochs, v9; topics by id, v10).
+//
+// Where we differ from Kafka 4.3.1, on purpose: a group of the request with the tagged field 10000 Journal is answered with what resets replaced, in the tagged
+// field 10000 of each partition.
 
 const (
 	fetchWithGroupCode  = 2 // before, a code is that of each partition

@@ -68,6 +68,8 @@ type Machine struct {
 type Group struct {
 	id      string
 	offsets map[string]map[int32]Committed // by topic and partition; no empty maps
+	// journals counts those with a Journal.
+	journals int
 	// unstable are offsets of transactions that are open.
 	unstable map[ids.ProducerID]map[ids.TopicPartition]Committed
 	// stored is the last GroupMetadataValue with its version before it, as in the log; nil if there is none.

@@ -15,6 +15,7 @@ type Committed struct {
 	CommitMs    int64           // wall clock
 	ExpireMs    int64           // wall clock, from a retention of the commit's own (OffsetCommit 2-4); -1 is none
 	Topic       ids.TopicID     // zero in records of Kafka before 4.1
+	Journal     *Journal        // what resets replaced; nil if there were none
 
 	at ids.Offset // of its record in the log
 }
@@ -28,11 +29,22 @@ func (g *Group) putOffset(topic string, partition int32, c Committed) {
 		partitions = make(map[int32]Committed)
 		g.offsets[topic] = partitions
 	}
+	g.countJournals(partitions[partition].Journal, c.Journal)
 	partitions[partition] = c
+}
+
+func (g *Group) countJournals(before, after *Journal) {
+	if before != nil {
+		g.journals--
+	}
+	if after != nil {
+		g.journals++
+	}
 }
 
 func (g *Group) removeOffset(topic string, partition int32) {
 	partitions := g.offsets[topic]
+	g.countJournals(partitions[partition].Journal, nil)
 	delete(partitions, partition)
 	if len(partitions) == 0 {
 		delete(g.offsets, topic)

@@ -21,6 +21,8 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 	m.commits.reset()
 	code, checked := wire.ErrorNone, false
 	size := 0
+	var g *Group
+	var resets reset
 	var each func(ids.TopicID, int32) wire.ErrorCode
 	for i := range req.Topics {
 		asked := &req.Topics[i]
@@ -42,6 +44,8 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 			}
 			if !checked { // as in Kafka, the group is asked only if there is something to commit
 				checked = true
+				g = m.groups[req.GroupId]
+				resets = m.resetBy(at, client, g, req)
 				if g := m.consumers(req.GroupId); g != nil {
 					code, each = mayCommitConsumers(g.consumer, client, req)
 				} else {
@@ -57,9 +61,10 @@ func (m *Machine) OffsetCommit(at machine.Moment, client Client, req *wire.Offse
 			case tooLong(p.CommittedMetadata.Value, m.cfg.Settings().OffsetMetadataMaxBytes):
 				result.ErrorCode = wire.ErrorOffsetMetadataTooLarge
 			default:
-				size += len(req.GroupId) + len(topic.Name) + len(p.CommittedMetadata.Value) + commitOverhead
+				journal := g.journalOf(topic, p, resets)
+				size += len(req.GroupId) + len(topic.Name) + len(p.CommittedMetadata.Value) + journalBytes(journal) + commitOverhead
 				if size <= maxCommitBytes {
-					m.commits.add(at, req, topic, p)
+					m.commits.add(at, req, topic, p, journal)
 				}
 			}
 		}
@@ -171,10 +176,10 @@ func (c *committing) take() []machine.Record {
 	return records
 }
 
-func (c *committing) add(at machine.Moment, req *wire.OffsetCommitRequest, topic *metadata.Topic, p *wire.OffsetCommitRequestPartition) {
+func (c *committing) add(at machine.Moment, req *wire.OffsetCommitRequest, topic *metadata.Topic, p *wire.OffsetCommitRequestPartition, journal []Replaced) {
 	c.key = wire.OffsetCommitRecordKey{Group: req.GroupId, Topic: topic.Name, Partition: p.PartitionIndex}
 	c.value = wire.OffsetCommitValue{Offset: p.CommittedOffset, LeaderEpoch: p.CommittedLeaderEpoch, Metadata: p.CommittedMetadata.Value,
-		CommitTimestamp: at.NowMs, ExpireTimestamp: -1, TopicId: wire.UUID(topic.ID)}
+		CommitTimestamp: at.NowMs, ExpireTimestamp: -1, TopicId: wire.UUID(topic.ID), Replaced: journal}
 	version := int16(offsetVersion)
 	if req.RetentionTimeMs >= 0 {
 		c.value.ExpireTimestamp, version = at.NowMs+req.RetentionTimeMs, offsetWithDeadlineVersion

@@ -25,12 +25,12 @@ func (m *Machine) OffsetFetch(client Client, asked *wire.OffsetFetchRequestGroup
 	budget := maxFetchBytes
 	if asked.Topics == nil {
 		if g != nil {
-			m.fetchAll(client, g, &answer, &budget)
+			m.fetchAll(client, g, asked.Journal, &answer, &budget)
 		}
 	} else {
 		answer.Topics = make([]wire.OffsetFetchResponseTopics, len(asked.Topics))
 		for i := range asked.Topics {
-			m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i], &budget)
+			m.fetchTopic(client, g, &asked.Topics[i], &answer.Topics[i], fetchTerms{asked.Journal, &budget})
 		}
 	}
 	if g != nil && requireStable && len(g.unstable) > 0 {
@@ -58,7 +58,14 @@ func (m *Machine) refuseUnstable(g *Group, answer *wire.OffsetFetchResponseGroup
 func noOffset(partition int32, code wire.ErrorCode) wire.OffsetFetchResponsePartitions {
 	return wire.OffsetFetchResponsePartitions{PartitionIndex: partition, CommittedOffset: -1, CommittedLeaderEpoch: -1, Metadata: wire.SomeString(""), ErrorCode: code}
 }
-func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics, budget *int) {
+
+// fetchTerms are whether journals are asked for, and how many bytes of texts the answer may still have.
+type fetchTerms struct {
+	journal bool
+	budget  *int
+}
+
+func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchRequestTopics, answer *wire.OffsetFetchResponseTopics, terms fetchTerms) {
 	answer.Name, answer.TopicId = asked.Name, asked.TopicId
 	answer.Partitions = make([]wire.OffsetFetchResponsePartitions, len(asked.PartitionIndexes))
 	topic := m.topic(asked.Name)
@@ -79,11 +86,16 @@ func (m *Machine) fetchTopic(client Client, g *Group, asked *wire.OffsetFetchReq
 			continue
 		}
 		if c, ok := g.offset(name, index); ok && m.shows(topic, c) {
-			if *budget -= len(c.Metadata); *budget < 0 {
+			var journal []wire.OffsetFetchResponseReplacedOffset
+			if terms.journal && c.Journal != nil {
+				journal = toldJournal(c.Journal)
+				*terms.budget -= journalBytes(*c.Journal)
+			}
+			if *terms.budget -= len(c.Metadata); *terms.budget < 0 {
 				p.ErrorCode = wire.ErrorUnknownServerError
 				continue
 			}
-			p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = int64(c.Offset), int32(c.LeaderEpoch), wire.SomeString(c.Metadata)
+			p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata, p.Replaced = int64(c.Offset), int32(c.LeaderEpoch), wire.SomeString(c.Metadata), journal
 		}
 	}
 }
@@ -96,7 +108,7 @@ func (m *Machine) shows(topic *metadata.Topic, c Committed) bool {
 	return c.of(topic)
 }
 
-func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResponseGroup, budget *int) {
+func (m *Machine) fetchAll(client Client, g *Group, journal bool, answer *wire.OffsetFetchResponseGroup, budget *int) {
 	for _, name := range g.topics() {
 		asked := wire.OffsetFetchRequestTopics{Name: name}
 		topic := m.topic(name)
@@ -113,7 +125,7 @@ func (m *Machine) fetchAll(client Client, g *Group, answer *wire.OffsetFetchResp
 		}
 		if len(asked.PartitionIndexes) > 0 {
 			answer.Topics = append(answer.Topics, wire.OffsetFetchResponseTopics{})
-			m.fetchTopic(client, g, &asked, &answer.Topics[len(answer.Topics)-1], budget)
+			m.fetchTopic(client, g, &asked, &answer.Topics[len(answer.Topics)-1], fetchTerms{journal, budget})
 		}
 	}
 }

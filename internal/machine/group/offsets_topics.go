@@ -100,5 +100,8 @@ func (m *Machine) settleOffsets(topics func(*Group) []string, decide func(topic 
 func movedOffset(g *Group, topic string, partition int32, c Committed) machine.Record {
 	value := &wire.OffsetCommitValue{Offset: int64(c.Offset), LeaderEpoch: int32(c.LeaderEpoch), Metadata: c.Metadata,
 		CommitTimestamp: c.CommitMs, ExpireTimestamp: c.ExpireMs, TopicId: wire.UUID(c.Topic)}
+	if c.Journal != nil {
+		value.Replaced = *c.Journal
+	}
 	return encode(&wire.OffsetCommitRecordKey{Group: g.id, Topic: topic, Partition: partition}, value, offsetVersion)
 }

@@ -58,7 +58,7 @@ func (s *scripter) line() string {
 	case n < 74:
 		return fmt.Sprintf("commit %s id=%s%s generation=%d t:%d:%d u:0:%d", g, id, static, generation, s.rng.IntN(3), s.rng.IntN(100), s.rng.IntN(100))
 	case n < 78:
-		return fmt.Sprintf("commit %s t:%d:%d retention=%s", g, s.rng.IntN(3), s.rng.IntN(100), s.pick("-1", "1000", "86400000"))
+		return fmt.Sprintf("commit %s t:%d:%d reset=%s retention=%s", g, s.rng.IntN(3), s.rng.IntN(100), s.pick("yes", "no"), s.pick("-1", "-1", "1000", "86400000"))
 	case n < 80:
 		return "forget " + g + " " + s.pick("t:0", "t:1", "u:0")
 	case n < 82:

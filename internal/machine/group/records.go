@@ -133,7 +133,7 @@ func (m *Machine) applyOffset(r *machine.Record) error {
 	}
 	v := &d.value
 	c := Committed{Offset: ids.Offset(v.Offset), LeaderEpoch: ids.LeaderEpoch(v.LeaderEpoch), Metadata: v.Metadata,
-		CommitMs: v.CommitTimestamp, ExpireMs: v.ExpireTimestamp, Topic: ids.TopicID(v.TopicId), at: r.Offset}
+		CommitMs: v.CommitTimestamp, ExpireMs: v.ExpireTimestamp, Topic: ids.TopicID(v.TopicId), Journal: newJournal(v.Replaced), at: r.Offset}
 	if r.Transaction.State == machine.TransactionOpen {
 		m.putUnstable(r.Transaction.Producer, group, ids.TopicPartition{Topic: topic, Partition: partition}, c)
 		return nil

@@ -338,7 +338,8 @@ func (l *live) partition(text string) (name string, id wire.UUID, index int32, o
 
 func (l *live) runCommit(a args) {
 	req := &wire.OffsetCommitRequest{GroupId: a.word(0), GenerationIdOrMemberEpoch: int32(a.number("generation", -1)),
-		MemberId: long(a.text("id", "")), GroupInstanceId: a.nullable("static"), RetentionTimeMs: a.number("retention", -1)}
+		MemberId: long(a.text("id", "")), GroupInstanceId: a.nullable("static"), RetentionTimeMs: a.number("retention", -1),
+		Reset: a.text("reset", "no") == "yes"}
 	for _, word := range a.rest() {
 		name, id, index, offset := l.partition(word)
 		req.Topics = append(req.Topics, wire.OffsetCommitRequestTopic{Name: name, TopicId: id, Partitions: []wire.OffsetCommitRequestPartition{{
@@ -354,7 +355,7 @@ func (l *live) runCommit(a args) {
 }
 
 func (l *live) runFetch(a args) {
-	asked := &wire.OffsetFetchRequestGroup{GroupId: a.word(0), MemberId: a.nullable("id"), MemberEpoch: int32(a.number("epoch", -1))}
+	asked := &wire.OffsetFetchRequestGroup{GroupId: a.word(0), MemberId: a.nullable("id"), MemberEpoch: int32(a.number("epoch", -1)), Journal: a.text("journal", "no") == "yes"}
 	for _, word := range a.rest() {
 		name, id, index, _ := l.partition(word)
 		asked.Topics = append(asked.Topics, wire.OffsetFetchRequestTopics{Name: name, TopicId: id, PartitionIndexes: []int32{index}})
@@ -365,9 +366,22 @@ func (l *live) runFetch(a args) {
 	}
 	for _, t := range got.Topics {
 		for _, p := range t.Partitions {
-			l.say("%s%s:%d offset=%d epoch=%d metadata=%q %s", t.Name, nonzero(t.TopicId), p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata.Value, p.ErrorCode.Name())
+			var replaced []Replaced
+			for _, r := range p.Replaced {
+				replaced = append(replaced, Replaced(r))
+			}
+			l.say("%s%s:%d offset=%d epoch=%d metadata=%q %s%s", t.Name, nonzero(t.TopicId), p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata.Value, p.ErrorCode.Name(),
+				replacedText(replaced))
 		}
 	}
+}
+
+// replacedText is a journal, the latest reset first.
+func replacedText(replaced []Replaced) (text string) {
+	for _, r := range replaced {
+		text += fmt.Sprintf(" [%s: %d epoch=%d %q]", sinceStart(r.ResetMs), r.Offset, r.LeaderEpoch, r.Metadata)
+	}
+	return text
 }
 
 // runTxn puts records of a transaction into the log, as Kafka's TxnOffsetCommit and its markers do: txn PRODUCER GROUP T:P:O…, and
@@ -475,7 +489,7 @@ func (l *live) shown(r *machine.Record) string {
 		if v.ExpireTimestamp >= 0 {
 			what += " expires=" + sinceStart(v.ExpireTimestamp)
 		}
-		what += nonzero(v.TopicId)
+		what += nonzero(v.TopicId) + replacedText(v.Replaced)
 	case *wire.GroupMetadataValue:
 		what += fmt.Sprintf(" v%d generation=%d type=%q protocol=%s leader=%s changed=%s", version, v.Generation, v.ProtocolType,
 			orNull(v.Protocol), orNull(v.Leader), sinceStart(v.CurrentStateTimestamp))

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ottla-io/ottla"
+	"github.com/ottla-io/ottla/ottlatest"
+)
+
+// committedIn are the offsets of a group in a topic, by partition.
+func committedIn(t *testing.T, b, group, topic string) (offsets []int64) {
+	t.Helper()
+	for _, g := range described(t, b, group) {
+		for _, p := range g.Partitions {
+			if p.Topic == topic {
+				offsets = append(offsets, p.Committed)
+			}
+		}
+	}
+	return offsets
+}
+
+// TestGroupUndo: resets are taken back one by one or several at once, and undoing is undone, also after a restart.
+func TestGroupUndo(t *testing.T) {
+	config := ottla.Config{DataDir: filepath.Join(t.TempDir(), "data"), NodeID: 1, Listen: "127.0.0.1:0"}
+	start := func() *ottla.Broker {
+		broker, err := ottla.Start(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return broker
+	}
+	broker := start()
+	b := broker.Addr()
+	must(t, "", "topic", "create", "t", "-p", "2", "-b", b)
+	for p := range 2 {
+		must(t, strings.Repeat("v\n", 10), "produce", "t", "-p", fmt.Sprint(p), "-b", b)
+	}
+	at := func(want ...int64) {
+		t.Helper()
+		if got := committedIn(t, b, "g", "t"); !slices.Equal(got, want) {
+			t.Errorf("the group is at %v, want %v", got, want)
+		}
+	}
+	for _, reset := range [][]string{{"--to", "4", "--topic", "t"}, {"--to", "8"}, {"--to", "2", "--topic", "t:1"}} {
+		must(t, "", append([]string{"group", "reset", "g", "--yes", "-b", b}, reset...)...)
+	}
+	at(8, 2)
+	if out := must(t, "", "group", "undo", "g", "-b", b); !strings.Contains(out, "skips 6 records") || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("a look at it: %s", out)
+	}
+	at(8, 2)
+	if err := broker.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broker = start()
+	defer broker.Close(t.Context()) //nolint:errcheck // the test is over
+	b = broker.Addr()
+	must(t, "", "group", "undo", "g", "--yes", "-b", b)
+	at(8, 8)
+	must(t, "", "group", "undo", "g", "--yes", "-b", b)
+	at(8, 2)
+	var resets []rememberedReset
+	if err := json.Unmarshal([]byte(must(t, "", "group", "undo", "g", "--list", "-o", "json", "-b", b)), &resets); err != nil || len(resets) != 5 || resets[4].Partitions != 2 || resets[4].Back != 5 {
+		t.Fatalf("remembered: %+v, %v", resets, err)
+	}
+	must(t, "", "group", "undo", "g", "--back", "4", "--yes", "-b", b)
+	at(4, 4)
+	var report undoReport
+	if err := json.Unmarshal([]byte(must(t, "", "group", "undo", "g", "--back", "6", "-o", "json", "-b", b)), &report); err != nil || report.Done || len(report.Moves) != 2 || report.Moves[0].To != -1 {
+		t.Errorf("back to nothing: %+v, %v", report, err)
+	}
+	if r := ottlaRuns(t, "", "group", "undo", "g", "--back", "7", "-b", b); r.code != 1 || !strings.Contains(r.stderr, "6 resets are remembered") {
+		t.Errorf("further than is remembered: %+v", r)
+	}
+	if r := ottlaRuns(t, "", "group", "undo", "nobody", "-b", b); r.code != 1 || !strings.Contains(r.stderr, "does not exist") {
+		t.Errorf("a group that is not there: %+v", r)
+	}
+}
+
+// TestTopicTrash: what people see of it.
+func TestTopicTrash(t *testing.T) {
+	b := ottlatest.Start(t, ottlatest.WithSetting("ottla.topic.trash.ms", "3600000")).Addr()
+	for i := range 2 {
+		must(t, "", "topic", "create", "t", "-p", fmt.Sprint(i+1), "-b", b)
+		must(t, fmt.Sprintln(i), "produce", "t", "-p", "0", "-b", b)
+		if out := must(t, "", "topic", "delete", "t", "-b", b); !strings.Contains(out, "'ottla topic trash restore t' brings it back until ") {
+			t.Errorf("deleted: %q", out)
+		}
+	}
+	var trash []trashedTopic
+	if err := json.Unmarshal([]byte(must(t, "", "topic", "trash", "list", "-o", "json", "-b", b)), &trash); err != nil || len(trash) != 2 || trash[0].Partitions != 1 || trash[1].Bytes == 0 {
+		t.Fatalf("trash: %+v, %v", trash, err)
+	}
+	must(t, "", "topic", "trash", "restore", "t", "-b", b) // the one that was deleted last
+	if r := ottlaRuns(t, "", "topic", "trash", "restore", "t", "-b", b); r.code != 1 || !strings.Contains(r.stderr, "--as NAME") {
+		t.Errorf("under a name that is taken: %+v", r)
+	}
+	must(t, "", "topic", "trash", "restore", "t", "--as", "first", "--id", trash[0].ID, "-b", b)
+	for topic, want := range map[string]string{"t": "1\n", "first": "0\n"} {
+		if got := must(t, "", "consume", topic, "-b", b); got != want {
+			t.Errorf("%s has %q", topic, got)
+		}
+	}
+	must(t, "", "topic", "delete", "t", "-b", b)
+	if out := must(t, "", "topic", "delete", "first", "--purge", "-b", b); out != "deleted topic first\n" {
+		t.Errorf("past the trash: %q", out)
+	}
+	if out := must(t, "", "topic", "trash", "purge", "--all", "-b", b); !strings.Contains(out, "nothing was deleted") {
+		t.Errorf("a look at it: %q", out)
+	}
+	must(t, "", "topic", "trash", "purge", "t", "--yes", "-b", b)
+	if r := ottlaRuns(t, "", "topic", "trash", "restore", "t", "-b", b); r.code != 1 || !strings.Contains(r.stderr, "no topic t is in the trash") {
+		t.Errorf("purged: %+v", r)
+	}
+}

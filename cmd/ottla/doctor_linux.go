@@ -83,7 +83,7 @@ func lockHolder(path string) int {
 	if unix.Stat(path, &stat) != nil {
 		return 0
 	}
-	wanted := fmt.Sprintf("%02x:%02x:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev), stat.Ino)
+	device, inode := fmt.Sprintf("%02x:%02x:", unix.Major(stat.Dev), unix.Minor(stat.Dev)), fmt.Sprintf(":%d", stat.Ino)
 	file, err := os.Open("/proc/locks")
 	if err != nil {
 		return 0
@@ -92,12 +92,30 @@ func lockHolder(path string) int {
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		// N: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
 		fields := strings.Fields(lines.Text())
-		if len(fields) >= 6 && fields[5] == wanted {
-			pid, _ := strconv.Atoi(fields[4])
-			return max(pid, 0)
+		if len(fields) < 6 || !strings.HasSuffix(fields[5], inode) {
+			continue
+		}
+		// Btrfs and overlayfs tell stat of another device than /proc/locks.
+		if pid, err := strconv.Atoi(fields[4]); err == nil && pid > 0 && (strings.HasPrefix(fields[5], device) || hasOpen(pid, path)) {
+			return pid
 		}
 	}
 	return 0
+}
+
+// hasOpen says that a process has a file open, as far as this user may know.
+func hasOpen(pid int, path string) bool {
+	descriptors := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(descriptors)
+	if err != nil {
+		return false
+	}
+	for _, entry := range entries {
+		if target, err := os.Readlink(filepath.Join(descriptors, entry.Name())); err == nil && target == path {
+			return true
+		}
+	}
+	return false
 }
 
 // lookAtMachine gathers what limits the broker's process, or this one if pid is 0.

@@ -56,6 +56,7 @@ func addAdminRequests(requests map[int16]wire.Message) {
 	requests[wire.UpdateFeaturesKey] = &wire.UpdateFeaturesRequest{FeatureUpdates: []wire.UpdateFeaturesRequestFeatureUpdateKey{{Feature: "a"}}}
 	requests[wire.GetTelemetrySubscriptionsKey] = &wire.GetTelemetrySubscriptionsRequest{ClientInstanceId: wire.UUID{1}}
 	requests[wire.PushTelemetryKey] = &wire.PushTelemetryRequest{ClientInstanceId: wire.UUID{1}, Metrics: []byte("x")}
+	requests[wire.DescribeUserScramCredentialsKey] = &wire.DescribeUserScramCredentialsRequest{Users: []wire.DescribeUserScramCredentialsRequestUserName{{Name: "u"}}}
 	requests[wire.DescribeClientQuotasKey] = &wire.DescribeClientQuotasRequest{Components: []wire.DescribeClientQuotasRequestComponentData{{EntityType: "user", Match: wire.SomeString("u")}}}
 	requests[wire.AlterClientQuotasKey] = &wire.AlterClientQuotasRequest{Entries: []wire.AlterClientQuotasRequestEntryData{{
 		Entity: []wire.AlterClientQuotasRequestEntityData{{EntityType: "user"}}, Ops: make([]wire.AlterClientQuotasRequestOpData, 1)}}}
@@ -212,5 +213,30 @@ func TestAlterClientQuotas(t *testing.T) {
 				t.Errorf("version %d after %v: %s", version, env.Monotonic(), diff)
 			}
 		})
+	}
+}
+
+func TestDescribeUserScramCredentials(t *testing.T) {
+	g := newRig(t, run.OS())
+	g.cluster.apply(t, &wire.UserScramCredentialRecord{Name: "w", Mechanism: 2, Iterations: 8192}, &wire.UserScramCredentialRecord{Name: "w", Mechanism: 1, Iterations: 4096},
+		&wire.UserScramCredentialRecord{Name: "u", Mechanism: 1, Iterations: 4096})
+	type result = wire.DescribeUserScramCredentialsResponseDescribeUserScramCredentialsResult
+	type info = wire.DescribeUserScramCredentialsResponseCredentialInfo
+	u, w := result{User: "u", CredentialInfos: []info{{Mechanism: 1, Iterations: 4096}}}, result{User: "w", CredentialInfos: []info{{Mechanism: 1, Iterations: 4096}, {Mechanism: 2, Iterations: 8192}}}
+	for _, c := range []struct {
+		ask  []string
+		want []result
+	}{{nil, []result{u, w}}, {[]string{"w", "x", "u", "x", "nobody"}, []result{w,
+		{User: "x", ErrorCode: wire.ErrorDuplicateResource, ErrorMessage: wire.SomeString("Cannot describe SCRAM credentials for the same user twice in a single request: x")},
+		u, {User: "nobody", ErrorCode: wire.ErrorResourceNotFound, ErrorMessage: wire.SomeString("Attempt to describe a user credential that does not exist: nobody")}}}} {
+		req := &wire.DescribeUserScramCredentialsRequest{}
+		for _, name := range c.ask {
+			req.Users = append(req.Users, wire.DescribeUserScramCredentialsRequestUserName{Name: name})
+		}
+		var resp wire.DescribeUserScramCredentialsResponse
+		g.do(wire.DescribeUserScramCredentialsKey, 0, req, &resp)
+		if diff := cmp.Diff(c.want, resp.Results, cmpopts.EquateEmpty()); diff != "" || resp.ErrorCode != 0 {
+			t.Errorf("%v: %v %s", c.ask, resp.ErrorCode, diff)
+		}
 	}
 }

@@ -70,7 +70,7 @@ func Mutates(key int16) (yes, known bool) {
 		wire.DescribeGroupsKey, wire.ListGroupsKey, wire.ApiVersionsKey, wire.InitProducerIdKey, wire.OffsetForLeaderEpochKey, wire.DescribeAclsKey,
 		wire.DescribeConfigsKey, wire.DescribeLogDirsKey, wire.ListPartitionReassignmentsKey, wire.DescribeQuorumKey, wire.DescribeClusterKey,
 		wire.DescribeProducersKey, wire.ConsumerGroupHeartbeatKey, wire.ConsumerGroupDescribeKey, wire.ListConfigResourcesKey, wire.DescribeTopicPartitionsKey,
-		wire.DescribeClientQuotasKey, wire.GetTelemetrySubscriptionsKey, wire.PushTelemetryKey:
+		wire.DescribeClientQuotasKey, wire.DescribeUserScramCredentialsKey, wire.GetTelemetrySubscriptionsKey, wire.PushTelemetryKey:
 		return false, true
 	}
 	return false, false

@@ -69,6 +69,7 @@ func NewTable(deps Deps) *Table {
 		{wire.OffsetDeleteKey, 0, 0, 0, 16 * smallBody, t.offsetDelete},
 		{wire.DescribeClientQuotasKey, 0, 1, 0, smallBody, t.describeClientQuotas},
 		{wire.AlterClientQuotasKey, 0, 1, 0, 16 * smallBody, t.alterClientQuotas},
+		{wire.DescribeUserScramCredentialsKey, 0, 0, 0, smallBody, t.describeUserScramCredentials},
 		{wire.DescribeQuorumKey, 0, 2, 0, smallBody, t.describeQuorum},
 		{wire.UpdateFeaturesKey, 0, 2, 0, smallBody, t.updateFeatures},
 		{wire.DescribeClusterKey, 0, 2, 0, smallBody, t.describeCluster},

@@ -1,7 +1,9 @@
 package metadata
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -18,6 +20,21 @@ func (c *change) keep(r wire.MetadataRecord) error {
 		c.kept.set(key, r)
 	}
 	return nil
+}
+
+// ScramCredentials are the users' SCRAM credentials on record, by user and then mechanism. Nothing here logs anybody in by them; they come
+// from the log of a Kafka broker.
+func (i *Image) ScramCredentials() []*wire.UserScramCredentialRecord {
+	var all []*wire.UserScramCredentialRecord
+	for _, r := range i.kept.all() {
+		if credential, ok := r.(*wire.UserScramCredentialRecord); ok {
+			all = append(all, credential)
+		}
+	}
+	slices.SortFunc(all, func(a, b *wire.UserScramCredentialRecord) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Mechanism, b.Mechanism))
+	})
+	return all
 }
 
 // keptKey is a record's kind, as two digits that put the kinds in the order in which a snapshot has them, and its identity.

@@ -180,6 +180,19 @@ func (b *buffers) giveBack(c *connection, lent *buffer) {
 	wakeReaders(granted)
 }
 
+// unexcuse lets another connection pass the limit: c makes a pause with what it has.
+func (b *buffers) unexcuse(c *connection) {
+	b.mu.Lock()
+	if b.excused != c {
+		b.mu.Unlock()
+		return
+	}
+	b.excused = nil
+	granted := b.grant()
+	b.mu.Unlock()
+	wakeReaders(granted)
+}
+
 // charge accounts for n bytes of replies, negative when they have left. It never waits.
 func (b *buffers) charge(n int64) {
 	b.used.Add(n)

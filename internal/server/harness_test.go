@@ -71,6 +71,7 @@ func newFakes(env run.Env, seed uint64) *fakes {
 	})
 	add(parkKey, 3, 8, f.park)
 	add(regionKey, 4, 11, f.regions)
+	add(muteKey, 1, 11, f.mute)
 	add(silentKey, 0, 3, func(*api.Request) api.Outcome {
 		f.mu.Lock()
 		defer f.mu.Unlock()

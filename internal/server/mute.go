@@ -28,6 +28,7 @@ func (c *connection) pause() *ending {
 			return end
 		}
 	}
+	c.server.buffers.unexcuse(c)
 	signal, env := c.signal(), c.server.env
 	c.inFrame.Store(false)
 	c.readBy.set(env.Monotonic() + c.server.limits.IdleTime)

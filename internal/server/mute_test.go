@@ -55,7 +55,6 @@ func simulatedRig(t *testing.T, limits Limits, arrivals Arrivals, test func(r *r
 		network := transport.NewSim(sim).Host("broker")
 		r := startRig(t, sim, network, limits, 1)
 		r.server.arrivals = arrivals
-		r.fakes.table[muteKey] = &api.Entry{Key: muteKey, Min: 1, Max: 11, BodyMax: 1 << 20, Handle: r.fakes.mute}
 		defer r.stop()
 		test(r)
 	})

@@ -37,7 +37,7 @@ func TestRepliesLeaveInRequestOrder(t *testing.T) {
 	wantReply(t, c, 6, regionReply(3, 1000))
 }
 
-// TestOrderProperty is invariant 4 of the design: under random pipelining, stalls of either side, parks, timeouts, wakes
+// TestOrderProperty is invariant 4 of the design: under random pipelining, stalls of either side, parks, timeouts, mutes, wakes
 // from many goroutines and failed finishes, replies come in request order, exactly one a request, none for Silent.
 func TestOrderProperty(t *testing.T) {
 	for seed := range uint64(25) {
@@ -144,6 +144,8 @@ func newScript(seed uint64, hangs bool) *script {
 		case 4:
 			n, size := 1+random.IntN(4), random.IntN(3*smallRegionBytes/2)
 			key, body, reply = regionKey, regionBody(n, size), regionReply(n, size)
+		case 5:
+			key, body = muteKey, append([]byte{byte(random.IntN(2)), 0, 0, byte(random.IntN(3))}, body...)
 		}
 		sent = append(sent, request(key, i, body)...)
 		if key != silentKey {

@@ -12,6 +12,7 @@ var quotaScenarios = []scenario{
 	{"client-quotas-bad", badClientQuotas},
 	{"client-quotas-describe", describeClientQuotas},
 	{"client-quotas-mutations", mutationQuotas},
+	{"describe-scram", describeScram},
 }
 
 // entity is made of types and names in turn; a name "<default>" is null.
@@ -241,4 +242,26 @@ func mutationQuotas(s *session) {
 	remove("v4 is only slowed", 4, "there")
 	s.hangUp()
 	s.send("no limit", 1, alterQuotas(alterEntry(entity("client-id", "parity"), unsetQuota("controller_mutation_rate"))))
+}
+
+// describeScram asks for the credentials of users; kafka-configs does, whenever it shows a user's quotas.
+func describeScram(s *session) {
+	ask := func(name string, users ...string) {
+		req := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+		for _, u := range users {
+			user := kmsg.NewDescribeUserSCRAMCredentialsRequestUser()
+			user.Name = u
+			req.Users = append(req.Users, user)
+		}
+		s.send(name, 0, req)
+	}
+	ask("all")
+	none := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+	none.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{}
+	s.send("none", 0, none)
+	ask("nobody", "nobody")
+	ask("two", "one", "two")
+	ask("twice", "same", "other", "same")
+	ask("three times", "same", "same", "same")
+	ask("empty name", "")
 }

@@ -260,7 +260,7 @@ func (b *Broker) openServer() error {
 
 // connectionLimits is the server's form of the max.connections settings.
 func connectionLimits(c config.ConnectionLimits) server.ConnectionLimits {
-	return server.ConnectionLimits{Max: c.Max, MaxPerIP: c.MaxPerIP, PerIP: c.PerIP}
+	return server.ConnectionLimits{Max: c.Max, MaxPerIP: c.MaxPerIP, PerIP: c.PerIP, PerSecond: c.PerSecond}
 }
 
 func (b *Broker) startController() error {

@@ -23,6 +23,8 @@ var brokerSettings = []Setting{
 		Doc: "Number of connections that may be open at once from one address. It may be 0 if max.connections.per.ip.overrides lets somebody in."},
 	{Name: "max.connections.per.ip.overrides", Type: String, Dynamic: true, Check: connectionOverrides,
 		Doc: "Numbers for single addresses, before max.connections.per.ip: 127.0.0.1:200,10.0.0.7:5. Names are not looked up."},
+	{Name: "max.connection.creation.rate", Type: Int, Default: maxInt32Text, Dynamic: true, Check: connectionLimit,
+		Doc: "Number of connections that may come in a second (KIP-612). More wait until they are taken."},
 	{Name: "connections.max.idle.ms", Type: Long, Default: "600000", Doc: "Time in milliseconds after which a connection that sent nothing is closed; a negative value keeps it."},
 	{Name: "ottla.connection.max.requests", Type: Int, Default: "128", Check: between(1, 10000),
 		Doc: "Number of requests of one connection that may await their replies before no more are read from it."},

@@ -165,7 +165,7 @@ func TestServerMemory(t *testing.T) {
 
 func TestConnectionLimits(t *testing.T) {
 	got := (&Layers{Static: map[string]string{"max.connections.per.ip.overrides": " 10.0.0.1:5 , [::1]:6,::ffff:10.0.0.2:7"}}).ConnectionLimits()
-	want := ConnectionLimits{Max: math.MaxInt32, MaxPerIP: math.MaxInt32, PerIP: map[string]int{"10.0.0.1": 5, "::1": 6, "10.0.0.2": 7}}
+	want := ConnectionLimits{Max: math.MaxInt32, MaxPerIP: math.MaxInt32, PerSecond: math.MaxInt32, PerIP: map[string]int{"10.0.0.1": 5, "::1": 6, "10.0.0.2": 7}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -263,12 +263,12 @@ var meaninglessSettings = []meaningless{
 	{doc: "The controller has no listener of its own.", settings: []Setting{{Name: "early.start.listeners", Type: List, Null: true}}},
 	{doc: "Group coordinators keep no buffers.", settings: []Setting{{Name: "group.coordinator.cached.buffer.max.bytes", Type: Int, Default: "1048588", Dynamic: true, Check: atLeast(512 << 10)}}},
 	{doc: "The controller is told of a lost directory at once.", settings: []Setting{{Name: "log.dir.failure.timeout.ms", Type: Long, Default: "30000", Check: atLeast(1)}}},
-	{doc: "Connections are limited in number, by max.connections and max.connections.per.ip, not in rate.", settings: []Setting{{Name: "max.connection.creation.rate", Type: Int, Default: "2147483647", Dynamic: true, Check: atLeast(0)}}},
 	{doc: "Partitions move between directories one after another, within the budget of background work.", settings: []Setting{{Name: "num.replica.alter.log.dirs.threads", Type: Int, Null: true}}},
 	// Kafka takes these only while it runs; kafka-reassign-partitions sets them.
 	{doc: "A single node replicates to no other.", settings: []Setting{
 		{Name: "leader.replication.throttled.rate", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
 		{Name: "follower.replication.throttled.rate", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
-		{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)},
 	}},
+	{doc: "Partitions move between directories within the budget of background work.", settings: []Setting{
+		{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Null: true, Dynamic: true, Check: atLeast(0)}}},
 }

@@ -108,13 +108,15 @@ type Cleaner struct {
 // ConnectionLimits bound the connections that may be open at once.
 type ConnectionLimits struct {
 	Max, MaxPerIP int
+	PerSecond     int // that may come
 	// PerIP are the limits of single addresses, in netip's form: before MaxPerIP.
 	PerIP map[string]int
 }
 
 // ConnectionLimits resolves them.
 func (l *Layers) ConnectionLimits() ConnectionLimits {
-	c := ConnectionLimits{Max: int(l.value(Broker, "max.connections").Int), MaxPerIP: int(l.value(Broker, "max.connections.per.ip").Int)}
+	c := ConnectionLimits{Max: int(l.value(Broker, "max.connections").Int), MaxPerIP: int(l.value(Broker, "max.connections.per.ip").Int),
+		PerSecond: int(l.value(Broker, "max.connection.creation.rate").Int)}
 	c.PerIP, _ = parseOverrides(l.value(Broker, "max.connections.per.ip.overrides").Text)
 	return c
 }

@@ -74,6 +74,8 @@ type ConnectionLimits struct {
 	Max      int            // Kafka's max.connections
 	MaxPerIP int            // Kafka's max.connections.per.ip
 	PerIP    map[string]int // Kafka's max.connections.per.ip.overrides: addresses in netip's form. Never changed
+	// PerSecond is Kafka's max.connection.creation.rate: those above it wait to be taken. 0 is no bound.
+	PerSecond int
 }
 
 // of is the bound for one address.
@@ -103,7 +105,7 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.MemoryBytes, 256<<20)
 	setInt(&l.RetainBytes, 32<<20)
 	if l.Connections.Max == 0 && l.Connections.MaxPerIP == 0 && l.Connections.PerIP == nil {
-		l.Connections = ConnectionLimits{Max: unbounded, MaxPerIP: unbounded}
+		l.Connections.Max, l.Connections.MaxPerIP = unbounded, unbounded
 	}
 	return l
 }

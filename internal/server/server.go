@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/quota"
 	"github.com/ottla-io/ottla/internal/run"
 	"github.com/ottla-io/ottla/internal/transport"
 )
@@ -48,6 +49,7 @@ type Server struct {
 	connections map[*connection]struct{}
 	perIP       map[string]int
 	admitting   ConnectionLimits
+	allArrivals *quota.Book                  // nil until their rate is bounded
 	refused     map[transport.Conn]run.Timer // connections that are closed later
 	nextID      uint64
 	serving     bool
@@ -227,8 +229,27 @@ func (s *Server) accept(l listener) {
 				continue
 			}
 			s.admit(l.name, stream)
+			if pause := s.paceArrivals(); pause > 0 {
+				s.retry.WaitFor(pause)
+			}
 		}
 	})
+}
+
+// arrivalWindows are what the rate of all connections is measured over: Kafka's defaults, which let a rest of ten seconds come at once.
+var arrivalWindows = quota.Windows{Count: 11, SizeMs: 1000}
+
+// paceArrivals counts a connection and says how long no other may be taken (KIP-612).
+func (s *Server) paceArrivals() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.admitting.PerSecond <= 0 || s.admitting.PerSecond >= unbounded {
+		return 0
+	}
+	if s.allArrivals == nil {
+		s.allArrivals = quota.NewBook(quota.ConnectionRate, arrivalWindows)
+	}
+	return time.Duration(s.allArrivals.Charge(quota.Subject{}, float64(s.admitting.PerSecond), 1, s.env.Monotonic().Milliseconds())) * time.Millisecond
 }
 
 // SetConnectionLimits changes how many connections are taken from now on. It ends none that is open.

@@ -69,6 +69,7 @@ func alterBrokerConfigs(s *session) {
 		{"max.connections.per.ip", "400", "300"},
 		{"max.connections.per.ip.overrides", "127.0.0.1:200", "127.0.0.1:100,10.1.2.3:5"},
 		{"producer.id.expiration.ms", "7200000", "3600000"},
+		{"max.connection.creation.rate", "500", "600"},
 		{"log.cleaner.backoff.ms", "100", "200"},
 		{"log.cleaner.dedupe.buffer.size", "50000000", "60000000"},
 		{"group.consumer.assignment.interval.ms", "500", "600"},
@@ -97,6 +98,7 @@ func alterBrokerConfigs(s *session) {
 
 func alterBrokerConfigsBad(s *session) {
 	for _, of := range []struct{ name, value string }{
+		{"max.connection.creation.rate", "-1"},
 		{"max.connections", "-1"}, {"max.connections", "x"}, {"max.connections.per.ip", "-1"}, {"max.connections.per.ip", "2147483648"},
 		{"num.io.threads", "0"}, {"num.io.threads", "many"}, {"num.network.threads", "-3"}, {"log.cleaner.threads", "-1"}, {"background.threads", "1.5"},
 		{"producer.id.expiration.ms", "0"}, {"message.max.bytes", "-1"}, {"log.cleaner.backoff.ms", "-1"}, {"log.cleaner.io.buffer.load.factor", "x"},

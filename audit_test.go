@@ -116,6 +116,20 @@ var changes = map[int16]func(t *testing.T, client *kgo.Client){
 		req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: "t", Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Partition: 0, Replicas: []int32{1}}}}}
 		ask(t, client, req)
 	},
+	wire.AlterReplicaLogDirsKey: func(t *testing.T, client *kgo.Client) {
+		admin := kadm.NewClient(client)
+		dirs, err := admin.DescribeBrokerLogDirs(patient(t), 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dir := range dirs {
+			var req kadm.AlterReplicaLogDirsReq
+			req.Add(dir, kadm.TopicsSet{"t": {0: {}}})
+			if _, err := admin.AlterBrokerReplicaLogDirs(patient(t), 1, req); err != nil {
+				t.Error(err)
+			}
+		}
+	},
 	wire.UpdateFeaturesKey: func(t *testing.T, client *kgo.Client) {
 		req := kmsg.NewPtrUpdateFeaturesRequest()
 		req.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: "group.version", MaxVersionLevel: 1, UpgradeType: 1}}
@@ -152,7 +166,7 @@ func createTopic(t *testing.T, client *kgo.Client, name string) {
 // order is in which the changes are made: each needs some of those before it.
 var order = []int16{wire.MetadataKey, wire.CreateTopicsKey, wire.CreatePartitionsKey, wire.IncrementalAlterConfigsKey, wire.AlterConfigsKey, wire.DeleteRecordsKey,
 	wire.OffsetCommitKey, wire.OffsetDeleteKey, wire.LeaveGroupKey, wire.DeleteGroupsKey, wire.CreateAclsKey, wire.DeleteAclsKey, wire.ElectLeadersKey,
-	wire.AlterPartitionReassignmentsKey, wire.UpdateFeaturesKey, wire.AlterClientQuotasKey, wire.DeleteTopicsKey}
+	wire.AlterPartitionReassignmentsKey, wire.AlterReplicaLogDirsKey, wire.UpdateFeaturesKey, wire.AlterClientQuotasKey, wire.DeleteTopicsKey}
 
 type auditLine struct {
 	API, Principal, ClientID, Software, Listener, Client, Kind, Name, Outcome string

@@ -59,7 +59,7 @@ func (c *Controller) DeleteTopics(req *wire.DeleteTopicsRequest, allow Allow, at
 		}
 		resp.Responses = append(resp.Responses, result)
 	}
-	return encode(messages), resp
+	return encode(append(messages, c.overflow(messages)...)), resp
 }
 
 // toDelete finds the topic that one entry of the request means. The topic is also there with a problem where the result

@@ -88,6 +88,41 @@ func (c *Controller) removal(topic *metadata.Topic, purge bool, at machine.Momen
 	return r
 }
 
+// maxTrashed is how many topics the trash holds: each costs memory and directories, and a test suite may delete thousands an hour.
+const maxTrashed = 1000
+
+// overflow is the record that purges the oldest topics of the trash, if there is no room for those that go there now.
+func (c *Controller) overflow(messages []wire.MetadataRecord) []wire.MetadataRecord {
+	coming, leaving := 0, make(map[wire.UUID]bool)
+	for _, m := range messages {
+		switch m := m.(type) {
+		case *wire.RemoveTopicRecord:
+			if m.TrashedUntilMs > 0 {
+				coming++
+			}
+		case *wire.NoOpRecord:
+			for _, id := range m.PurgedTopicIds {
+				leaving[id] = true
+			}
+		}
+	}
+	if coming == 0 {
+		return nil
+	}
+	trash := c.image.Trash()
+	tooMany := len(trash) - len(leaving) + coming - maxTrashed
+	purge := new(wire.NoOpRecord)
+	for _, t := range trash {
+		if id := wire.UUID(t.Topic.ID); len(purge.PurgedTopicIds) < tooMany && !leaving[id] {
+			purge.PurgedTopicIds = append(purge.PurgedTopicIds, id)
+		}
+	}
+	if len(purge.PurgedTopicIds) == 0 {
+		return nil
+	}
+	return []wire.MetadataRecord{purge}
+}
+
 func (c *Controller) topicConfig(name string) config.TopicConfig {
 	return c.settings(c.image.TopicConfig(name)).TopicConfig()
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,27 @@ func TestTrash(t *testing.T) {
 			t.Errorf("after a load the trash is looked at in %v, and before in %v", d, due)
 		}
 		b.c = again
+	}
+}
+
+// TestTrashOverflows: the oldest make room for more than the trash holds.
+func TestTrashOverflows(t *testing.T) {
+	b := newBench(t, nil, 1)
+	for i := range maxTrashed + 3 {
+		name := fmt.Sprint("t", i)
+		b.create(false, topic(name, 1, 1))
+		b.drop(named(name))
+		b.at.NowMs++
+	}
+	trash := b.c.Image().Trash()
+	if len(trash) != maxTrashed || trash[0].Topic.Name != "t3" {
+		t.Fatalf("%d are in the trash, %s the first", len(trash), trash[0].Topic.Name)
+	}
+	b.create(false, topic("new", 1, 1))
+	purge := wire.DeleteTopicsRequestDeleteTopicState{TopicId: wire.UUID(trash[0].Topic.ID), Purge: true}
+	b.drop(purge, named("new"))
+	if trash = b.c.Image().Trash(); len(trash) != maxTrashed || trash[0].Topic.Name != "t4" {
+		t.Errorf("where one makes room already, %d are in the trash, %s the first", len(trash), trash[0].Topic.Name)
 	}
 }
 

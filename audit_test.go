@@ -189,18 +189,32 @@ func readAudit(t *testing.T, path string) (lines []auditLine) {
 	return lines
 }
 
-// TestEveryChangeIsAudited: a request of each API of the table that changes something leaves a line in the log and in the audit file, with
-// who, from where, before and after. A new API that Mutates needs a request here.
-func TestEveryChangeIsAudited(t *testing.T) {
+// TestDocsAudit: every API of the table that changes something is in docs/audit.md, and is tried by TestEveryChangeIsAudited.
+func TestDocsAudit(t *testing.T) {
+	text, err := os.ReadFile("docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	table := api.NewTable(api.Deps{})
 	for key := range int16(127) {
 		if _, served := table.Lookup(key); !served {
 			continue
 		}
-		if mutates, _ := api.Mutates(key); mutates && !slices.Contains(order, key) {
-			t.Errorf("%s changes something, and no request of it is tried here", wire.APIName(key))
+		if mutates, _ := api.Mutates(key); !mutates {
+			continue
+		}
+		if !slices.Contains(order, key) || changes[key] == nil {
+			t.Errorf("%s changes something, and no request of it is among the changes of this file", wire.APIName(key))
+		}
+		if !strings.Contains(string(text), wire.APIName(key)) {
+			t.Errorf("docs/audit.md does not say what an audit tells of %s", wire.APIName(key))
 		}
 	}
+}
+
+// TestEveryChangeIsAudited: a request of each API of the table that changes something leaves a line in the log and in the audit file, with
+// who, from where, before and after.
+func TestEveryChangeIsAudited(t *testing.T) {
 	if len(order) != len(changes) {
 		t.Fatalf("%d changes in order, and %d in all", len(order), len(changes))
 	}
@@ -337,4 +351,45 @@ func auditFiles(t *testing.T, keep string) []string {
 		t.Errorf("the last line is %+v, want the last topic", lines[len(lines)-1])
 	}
 	return files
+}
+
+// TestAuditOfChangesInFlight: changes of one setting that were sent without waiting for each other tell what each was decided on.
+func TestAuditOfChangesInFlight(t *testing.T) {
+	const changes = 20
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	broker, err := ottla.Start(ottla.Config{DataDir: t.TempDir(), Settings: map[string]string{"ottla.audit.file": file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close(context.Background())
+	createTopic(t, newClient(t, broker), "t")
+	raw := dialRaw(t, broker)
+	var frames []byte
+	for i := range changes {
+		req := &wire.IncrementalAlterConfigsRequest{Resources: []wire.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: 2, ResourceName: "t",
+			Configs: []wire.IncrementalAlterConfigsRequestAlterableConfig{{Name: "retention.ms", Value: wire.SomeString(strconv.Itoa(1000 + i))}}}}}
+		frames = append(frames, raw.build(wire.IncrementalAlterConfigsKey, 1, req)...)
+	}
+	raw.roundTrip(frames)
+	for range changes - 1 {
+		raw.roundTrip(nil)
+	}
+	raw.conn.Close()
+	if err := broker.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	was := ""
+	for _, line := range readAudit(t, file)[1:] { // the first made the topic
+		if got := line.Before["retention.ms"]; got != was {
+			t.Fatalf("a change was decided on %q, and the one before made it %q", got, was)
+		}
+		if was == "" {
+			was = "999"
+		}
+		next, _ := strconv.Atoi(was)
+		was = strconv.Itoa(next + 1)
+	}
+	if want := strconv.Itoa(1000 + changes - 1); was != want {
+		t.Errorf("the last change made it %s, want %s", was, want)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/controller"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -54,14 +55,16 @@ func (g *controllerGate) CreatePartitions(req *wire.CreatePartitionsRequest, all
 }
 
 // AlterConfigs implements api.Controller.
-func (g *controllerGate) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse)) {
+func (g *controllerGate) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse, *metadata.Image)) {
+	var before *metadata.Image
 	machine.Submit(g.runtime, func(c *controller.Controller, at machine.Moment) ([]machine.Record, *wire.IncrementalAlterConfigsResponse) {
+		before = c.Image()
 		return c.AlterConfigs(req, replace, at)
 	}, func(resp *wire.IncrementalAlterConfigsResponse, err error) {
 		if err != nil {
 			resp = controller.FailAlterConfigs(req, controller.ErrorCode(err))
 		}
-		done(resp)
+		done(resp, before)
 	})
 }
 

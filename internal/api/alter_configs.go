@@ -1,6 +1,7 @@
 package api
 
 import (
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -55,7 +56,8 @@ func (c *alterConfigsRequest) submit(t *Table, r *Request) Outcome {
 	}
 	named := configNames(&c.req)
 	c.expect(1)
-	t.deps.Controller.AlterConfigs(&c.req, c.replace, func(resp *wire.IncrementalAlterConfigsResponse) {
+	t.deps.Controller.AlterConfigs(&c.req, c.replace, func(resp *wire.IncrementalAlterConfigsResponse, before *metadata.Image) {
+		a.decidedOn(before)
 		a.configsAltered(named, c.replace, resp)
 		c.arrive(func() { c.resp = resp })
 	})

@@ -109,6 +109,13 @@ func (a *audit) add(c Change) {
 	a.event.Changes = append(a.event.Changes, c)
 }
 
+// decidedOn tells what the controller decided on, where it says: of changes that were in flight together it knows the order.
+func (a *audit) decidedOn(before *metadata.Image) {
+	if a != nil && before != nil {
+		a.before = before
+	}
+}
+
 // again is the same for another event of the request, where its parts end one by one.
 func (a *audit) again() *audit { return &audit{table: a.table, event: a.event, before: a.before} }
 

@@ -62,8 +62,9 @@ type Controller interface {
 	CreateTopics(req *wire.CreateTopicsRequest, allow controller.Allow, done func(*wire.CreateTopicsResponse))
 	DeleteTopics(req *wire.DeleteTopicsRequest, allow controller.Allow, done func(*wire.DeleteTopicsResponse))
 	CreatePartitions(req *wire.CreatePartitionsRequest, allow controller.Allow, done func(*wire.CreatePartitionsResponse))
-	// AlterConfigs changes settings. With replace, all operations are SET, and what is not named loses its value.
-	AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse))
+	// AlterConfigs changes settings. With replace, all operations are SET, and what is not named loses its value. done also gets what
+	// the controller decided on, for the audit; nil if it did not come to that.
+	AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(resp *wire.IncrementalAlterConfigsResponse, before *metadata.Image))
 	UpdateFeatures(req *wire.UpdateFeaturesRequest, done func(*wire.UpdateFeaturesResponse))
 	AlterClientQuotas(req *wire.AlterClientQuotasRequest, done func(*wire.AlterClientQuotasResponse))
 	// AllocateProducerIDs hands out a block of ids that nobody ever had: first … first+count-1, count > 0 unless code is

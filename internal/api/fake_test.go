@@ -8,6 +8,7 @@ import (
 
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/machine/controller"
+	"github.com/ottla-io/ottla/internal/metadata"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/replication"
 	"github.com/ottla-io/ottla/internal/wire"
@@ -389,7 +390,7 @@ type fakeExtend struct {
 type fakeAlter struct {
 	req     *wire.IncrementalAlterConfigsRequest
 	replace bool
-	done    func(*wire.IncrementalAlterConfigsResponse)
+	done    func(*wire.IncrementalAlterConfigsResponse, *metadata.Image)
 }
 
 type fakeFeatures struct {
@@ -429,7 +430,7 @@ func (c *fakeController) CreatePartitions(req *wire.CreatePartitionsRequest, _ c
 	c.extends = append(c.extends, fakeExtend{req, done})
 }
 
-func (c *fakeController) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse)) {
+func (c *fakeController) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, replace bool, done func(*wire.IncrementalAlterConfigsResponse, *metadata.Image)) {
 	c.alters = append(c.alters, fakeAlter{req, replace, done})
 }
 

@@ -503,7 +503,7 @@ func TestAlterConfigs(t *testing.T) {
 				if diff := cmp.Diff(want, got.req); diff != "" || got.replace != replace || sent.outcome != Parked {
 					t.Fatalf("key %d version %d: outcome %d, replace %v, %s", c.key, version, sent.outcome, got.replace, diff)
 				}
-				got.done(&wire.IncrementalAlterConfigsResponse{Responses: []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{answer}})
+				got.done(&wire.IncrementalAlterConfigsResponse{Responses: []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{answer}}, nil)
 				if diff := cmp.Diff([]wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{answer}, read(sent)); diff != "" {
 					t.Errorf("key %d version %d: %s", c.key, version, diff)
 				}

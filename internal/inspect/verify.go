@@ -81,7 +81,7 @@ type Summary struct {
 //
 // What it cannot judge, and takes for good, docs/inspect.md lists: what no second copy tells, holes in a compacted log (its topic is known to be, its
 // partition is in cleaner-offset-checkpoint, or some batch has lost records), epochs above the recovery point, because their file is written later. Files in
-// transition (.deleted, .cleaned, .swap) and directories that are being deleted are skipped. A time index entry may name any
+// transition (.deleted, .cleaned, .swap) and directories that are being deleted, or are the unfinished copy of a log that moves, are skipped. A time index entry may name any
 // offset of its batch: Kafka's versions differ in which, and readers start at the batch in any case.
 func Verify(fsys vfs.FS, paths []string, report func(Finding)) (Summary, error) {
 	v := &verifier{fsys: fsys, report: report, image: catalogue(fsys, paths)}
@@ -150,7 +150,7 @@ func (v *verifier) directory(dir string, depth int) error {
 	for _, e := range entries {
 		name := path.Join(dir, e.Name)
 		switch k := kindOf(e.Name); {
-		case e.IsDir && depth < maxDepth && !strings.HasSuffix(e.Name, "-delete"):
+		case e.IsDir && depth < maxDepth && !strings.HasSuffix(e.Name, "-delete") && !strings.HasSuffix(e.Name, "-future"):
 			if err := v.subdirectory(name, depth+1, ends); err != nil {
 				return err
 			}

@@ -359,17 +359,20 @@ func TestFindingsName(t *testing.T) {
 	}
 }
 
-// Preallocated indexes end with zeros, files in transition and directories being deleted are none of the log, an index may be missing.
+// Preallocated indexes end with zeros, files in transition and directories being deleted or copied to are none of the log, an index may be missing.
 func TestHarmless(t *testing.T) {
 	d := newDirectory(t)
 	first := partitionDir + "00000000000000000000"
 	d.write(t, first+".index", append(slices.Clone(d.files[first+".index"]), make([]byte, 8000)...))
 	d.write(t, first+".timeindex", append(slices.Clone(d.files[first+".timeindex"]), make([]byte, 12000)...))
 	d.write(t, first+".log.deleted", []byte("garbage"))
-	if err := d.fs.MkdirAll("data/t-1.00112233445566778899aabbccddeeff-delete"); err != nil {
-		t.Fatal(err)
+	for _, suffix := range []string{"-delete", "-future"} {
+		dir := "data/t-1.00112233445566778899aabbccddeeff" + suffix
+		if err := d.fs.MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		d.write(t, dir+"/00000000000000000000.log", []byte("garbage"))
 	}
-	d.write(t, "data/t-1.00112233445566778899aabbccddeeff-delete/00000000000000000000.log", []byte("garbage"))
 	if all := d.verify(t); len(all) > 0 {
 		t.Fatal(all)
 	}

@@ -154,7 +154,7 @@ func runBench(cmd *cobra.Command, flags *benchFlags) (err error) {
 			// Also after Ctrl-C, which has ended the command's context.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), flags.timeout)
 			defer cancel()
-			if _, failed := admin.DeleteTopic(ctx, topic); failed != nil {
+			if failed := removeTopic(ctx, admin, topic); failed != nil {
 				err = errors.Join(err, flags.explain("delete the benchmark's topic "+topic, failed))
 			}
 		}()
@@ -169,6 +169,38 @@ func runBench(cmd *cobra.Command, flags *benchFlags) (err error) {
 	}
 	result.print(cmd.OutOrStdout())
 	return nil
+}
+
+// disposable are settings of Ottla, which no other broker knows, of a topic that nobody will want back.
+var disposable = map[string]string{"ottla.topic.trash.ms": "0", "ottla.topic.deletion.protection": "false"}
+
+// removeTopic deletes a topic for good.
+func removeTopic(ctx context.Context, admin *kadm.Client, topic string) error {
+	configs, err := admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return err
+	}
+	config, err := configs.On(topic, nil)
+	if err != nil {
+		return err
+	}
+	var alter []kadm.AlterConfig
+	for _, setting := range config.Configs {
+		if value, ours := disposable[setting.Key]; ours && setting.MaybeValue() != value {
+			alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: setting.Key, Value: &value})
+		}
+	}
+	if len(alter) > 0 {
+		altered, err := admin.AlterTopicConfigs(ctx, alter, topic)
+		if err == nil {
+			_, err = altered.On(topic, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err = admin.DeleteTopic(ctx, topic)
+	return err
 }
 
 func (r *benchResult) print(out io.Writer) {

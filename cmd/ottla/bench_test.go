@@ -47,6 +47,17 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchLeavesNothing: its topic is not kept in the trash, and a protected one is deleted all the same.
+func TestBenchLeavesNothing(t *testing.T) {
+	b, _ := startOnDisk(t, nil)
+	benched(t, "produce", "-n", "10", "-c", "ottla.topic.deletion.protection=true", "-b", b.Addr())
+	for _, list := range []string{must(t, "", "topic", "list", "-b", b.Addr()), must(t, "", "topic", "trash", "list", "-b", b.Addr())} {
+		if strings.Contains(list, "ottla-bench") {
+			t.Errorf("it is left behind:\n%s", list)
+		}
+	}
+}
+
 // TestBenchOfATopic: a topic that was named is used as it is, whatever else is in it, and is kept.
 func TestBenchOfATopic(t *testing.T) {
 	b := ottlatest.Start(t).Addr()

@@ -137,7 +137,7 @@ func readDirectory(dir string, d *doctor.Directory) {
 			d.CleanStop = true
 		case entry.Name() == "ottla.failed-sync":
 			d.FailedSync = true
-		case entry.IsDir() && strings.HasSuffix(entry.Name(), "-stray"):
+		case entry.IsDir() && strings.HasSuffix(entry.Name(), "-stray") && !inTrash(path):
 			d.Strays = append(d.Strays, entry.Name())
 		}
 		if !entry.IsDir() || left <= 0 {
@@ -151,6 +151,12 @@ func readDirectory(dir string, d *doctor.Directory) {
 	}
 	readProperties(filepath.Join(dir, "meta.properties"), d)
 	d.LockedBy = lockHolder(filepath.Join(dir, ".lock"))
+}
+
+// inTrash tells a partition of a deleted topic, which can be restored, from one that was set aside: both have names that Kafka leaves alone.
+func inTrash(partition string) bool {
+	_, err := os.Lstat(filepath.Join(partition, "ottla.trash"))
+	return err == nil
 }
 
 // ownerOf is the user that a file belongs to; -1: not known.

@@ -58,6 +58,11 @@ func TestDoctor(t *testing.T) {
 	b, dir := startOnDisk(t, nil)
 	must(t, "one\n", "produce", "t", "-b", b.Addr())
 	must(t, "", "topic", "create", "kept", "-c", "retention.ms=-1", "-b", b.Addr())
+	must(t, "one\n", "produce", "deleted", "-b", b.Addr())
+	must(t, "", "topic", "delete", "deleted", "-b", b.Addr()) // it lies in the trash, and is no stray
+	if trashed, _ := filepath.Glob(filepath.Join(dir, "deleted-0.*-stray")); len(trashed) != 1 {
+		t.Errorf("in the trash: %v", trashed)
+	}
 	d := diagnosed(t, 0, "--fail-on", "never", "--addr", b.Addr(), "--admin", b.AdminAddr())
 	if len(d.LeftOut) != 0 || d.Checked != len(doctor.Checks()) {
 		t.Errorf("left out: %+v", d.LeftOut)

@@ -196,7 +196,7 @@ var diskChecks = []Check{
 				return ""
 			})
 		}},
-	{"strays", OfDisk, Warning, "Partitions were set aside in this directory.", "They belong to no topic that the cluster knows. Nobody reads them, and they take space.",
+	{"strays", OfDisk, Warning, "Partitions were set aside in this directory; those in the trash do not count.", "They belong to no topic that the cluster knows. Nobody reads them, and they take space.",
 		"Look into them with 'ottla log dump'; delete their directories when they are of no use.",
 		func(f *Facts) []string {
 			return each(f, func(d *Directory) string {

@@ -104,6 +104,7 @@ type meter struct {
 	began      time.Duration // Monotonic when the handler, or the second half of it, began
 	spent      time.Duration // in the first half
 	throttleMs int32         // what the client is told
+	timed      bool          // some client's time is limited: no clock is read otherwise
 	charged    bool          // for its time
 }
 
@@ -119,9 +120,12 @@ func (t *Table) metered(handle Handler) Handler {
 			return handle(r)
 		}
 		m := &r.meter
-		m.quotas, m.limits, m.began = q, limits, q.env.Monotonic()
+		m.quotas, m.limits = q, limits
+		if m.timed = limits.Any(quota.RequestTime); m.timed {
+			m.began = q.env.Monotonic()
+		}
 		outcome := handle(r)
-		if outcome == Parked {
+		if m.timed && outcome == Parked {
 			m.spent = q.env.Monotonic() - m.began
 		}
 		return outcome
@@ -130,8 +134,8 @@ func (t *Table) metered(handle Handler) Handler {
 
 // Finish runs the second half of a request that was parked: see Pending.
 func (r *Request) Finish() Outcome {
-	if q := r.meter.quotas; q != nil {
-		r.meter.began = q.env.Monotonic()
+	if r.meter.timed {
+		r.meter.began = r.meter.quotas.env.Monotonic()
 	}
 	return r.Pending.Finish(r)
 }
@@ -178,7 +182,7 @@ func (r *Request) mostFetchBytes(most int) int {
 // chargeTime counts the time that the request's handler took until now (KIP-124), once.
 func (r *Request) chargeTime() (throttleMs int32) {
 	m := &r.meter
-	if m.quotas == nil || m.charged || !m.limits.Any(quota.RequestTime) {
+	if !m.timed || m.charged {
 		return 0
 	}
 	m.charged = true

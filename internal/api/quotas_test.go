@@ -147,7 +147,7 @@ func TestRequestTimeIsThrottled(t *testing.T) {
 			t.Errorf("told %d, mute %d", created.ThrottleTimeMs, c.r.MuteMs)
 		}
 		var m meter
-		m.quotas, m.limits, m.spent = q, q.limits.Load(), 30*time.Millisecond
+		m.quotas, m.limits, m.timed, m.spent = q, q.limits.Load(), true, 30*time.Millisecond
 		r := &Request{meter: m, ClientID: "tester"}
 		before, _, _ := q.Report(quota.RequestTime, 1)
 		r.chargeTime()
@@ -229,7 +229,7 @@ func TestMeteredAllocations(t *testing.T) {
 	r := &Request{Conn: g.conn, ClientID: "tester"}
 	resp := new(wire.ProduceResponse)
 	charge := func() {
-		r.meter, r.MuteMs = meter{quotas: q, limits: q.limits.Load()}, 0
+		r.meter, r.MuteMs = meter{quotas: q, limits: q.limits.Load(), timed: true}, 0
 		r.throttle(r.chargeBytes(quota.Produce, 1000))
 		r.chargeBytes(quota.Fetch, 1000)
 		r.refundBytes(quota.Fetch, 1000)
@@ -242,5 +242,37 @@ func TestMeteredAllocations(t *testing.T) {
 	// A new window is allocated once a second, the first eleven times.
 	if n := testing.AllocsPerRun(1000, charge); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkProduceMetered is BenchmarkProduceOnePartition without quotas, with quotas for others, and with three that bind the client.
+func BenchmarkProduceMetered(b *testing.B) {
+	windows := quota.Windows{Count: 11, SizeMs: 1000}
+	for name, limits := range map[string]*quota.Limits{
+		"none": quota.NewLimits(), "others": limitsFor("other", map[string]float64{"producer_byte_rate": 1e12}),
+		"bound": limitsFor("tester", map[string]float64{"producer_byte_rate": 1e12, "request_percentage": 1e9}),
+	} {
+		b.Run(name, func(b *testing.B) {
+			still, env := &stillPartitions{}, run.OS()
+			q := NewQuotas(env, windows, windows)
+			q.Set(limits)
+			table := NewTable(Deps{Env: env, Partitions: still, Cluster: &fakeCluster{}, Quotas: q, Settings: Settings{FetchMaxBytes: 1 << 20}})
+			req := newProduce(-1, 30_000)
+			produceTo(req, "a", ids.TopicID{}, producePart{0, batchOf(1, 1024)})
+			var e wire.Encoder
+			if err := req.Encode(&e, 9); err != nil {
+				b.Fatal(err)
+			}
+			entry, _ := table.Lookup(wire.ProduceKey)
+			r := &Request{Conn: &Conn{}, Key: wire.ProduceKey, Version: 9, Body: e.Buf, ClientID: "tester", SizeBytes: 1100, Reply: new(wire.Encoder), Waker: func(*Request) {}}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.meter = meter{}
+				r.Reply.Reset()
+				entry.Handle(r)
+				still.fireAll()
+				r.Finish()
+			}
+		})
 	}
 }

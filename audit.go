@@ -1,6 +1,7 @@
 package ottla
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func (f *auditFile) open() error {
 		return nil
 	}
 	if _, err := file.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
-		return f.append([]byte{'\n'})
+		return f.appendWhole([]byte{'\n'})
 	}
 	return nil
 }
@@ -243,8 +244,33 @@ func (f *auditFile) create() error {
 	return nil
 }
 
-// append writes and syncs lines. A file that failed is not trusted again: the next call opens it anew.
+// append writes and syncs lines, turning the file as often as it is full. Of those that it fails with, some may be written.
 func (f *auditFile) append(lines []byte) error {
+	for len(lines) > 0 {
+		fit := f.fitting(lines)
+		if err := f.appendWhole(lines[:fit]); err != nil {
+			return err
+		}
+		lines = lines[fit:]
+	}
+	return nil
+}
+
+// fitting is how many bytes of lines come next: whole lines that fit into the file or, where it is too full, into a new one; one at least.
+func (f *auditFile) fitting(lines []byte) int {
+	room := f.mostBytes - f.size
+	first := bytes.IndexByte(lines, '\n') + 1
+	if first == 0 || int64(first) > room {
+		room = f.mostBytes
+	}
+	if int64(len(lines)) <= room {
+		return len(lines)
+	}
+	return max(bytes.LastIndexByte(lines[:room], '\n')+1, first)
+}
+
+// appendWhole writes and syncs lines to one file. A file that failed is not trusted again: the next call opens it anew.
+func (f *auditFile) appendWhole(lines []byte) error {
 	if f.file == nil {
 		if err := f.open(); err != nil {
 			return err

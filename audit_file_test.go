@@ -1,6 +1,7 @@
 package ottla
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -50,6 +51,44 @@ func TestAuditFileFails(t *testing.T) {
 		lines := strings.Split(strings.TrimSuffix(readFile(t, disk, "/d/audit"), "\n"), "\n")
 		if failed != 1 || lines[0] != "first" || lines[len(lines)-1] != "third" || len(lines) > 3 {
 			t.Errorf("%s, %v: %d appends failed, and the file has %q", rule.Op, rule.Action, failed, lines)
+		}
+	}
+}
+
+// TestAuditFileIsNoLarger: however many lines come at once, each file ends with a whole line and is no larger than it may be, but for one line.
+func TestAuditFileIsNoLarger(t *testing.T) {
+	for at := 1; at <= 40; at++ {
+		disk := vfs.NewMem(1)
+		f := &auditFile{disk: disk, path: "/d/audit", mostBytes: 20, files: 50}
+		if err := f.open(); err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for i := range 12 {
+			text += strings.Repeat("x", i) + "\n"
+		}
+		text += strings.Repeat("y", 30) + "\nlast\n"
+		cut := min(at*3, len(text))
+		cut = strings.LastIndexByte(text[:cut], '\n') + 1 // lines are handed over whole
+		for _, part := range []string{text[:cut], text[cut:]} {
+			if err := f.append([]byte(part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := readFile(t, disk, "/d/audit")
+		for n := 1; ; n++ {
+			name := fmt.Sprint("/d/audit.", n)
+			if _, err := disk.Stat(name); err != nil {
+				break
+			}
+			one := readFile(t, disk, name)
+			if len(one) > 20 && strings.Count(one, "\n") > 1 || !strings.HasSuffix(one, "\n") {
+				t.Errorf("%s is %q", name, one)
+			}
+			all = one + all
+		}
+		if all != text {
+			t.Errorf("handed over at %d: %q is left of %q", cut, all, text)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
+
+	"github.com/ottla-io/ottla/internal/clusterfile"
 )
 
 // profile is what a cluster is reached by. Its fields are the flags that they stand for.
@@ -59,8 +60,11 @@ func resolveConnection(cmd *cobra.Command) error {
 			unset = append(unset, i)
 		}
 	}
-	named, chosen, err := chosenProfile(cmd.Flags())
-	if err != nil && (named || len(unset) > 0) { // a broken file is no matter to a command that needs nothing of it
+	if len(unset) == 0 {
+		return nil // a broken file is no matter to a command that needs nothing of it
+	}
+	chosen, err := chosenProfile(cmd.Flags())
+	if err != nil {
 		return err
 	}
 	for _, i := range unset {
@@ -79,28 +83,24 @@ func resolveConnection(cmd *cobra.Command) error {
 	return nil
 }
 
-// chosenProfile is the profile that the flag, the variable or the file names, and whether one of the first two did.
-func chosenProfile(flags *pflag.FlagSet) (named bool, chosen profile, err error) {
-	name := os.Getenv("OTTLA_PROFILE")
+// chosenProfile is the profile that the flag, the variable or the file names, or an empty one.
+func chosenProfile(flags *pflag.FlagSet) (profile, error) {
+	file, path, err := loadProfiles()
+	if err != nil {
+		return profile{}, err
+	}
+	name := cmp.Or(os.Getenv("OTTLA_PROFILE"), file.Current)
 	if flag := flags.Lookup("profile"); flag != nil && flag.Changed {
 		name = flag.Value.String()
 	}
-	file, path, err := loadProfiles()
-	if err != nil {
-		return name != "", profile{}, err
-	}
-	named = name != ""
-	if !named {
-		name = file.Current
-	}
 	if name == "" {
-		return false, profile{}, nil
+		return profile{}, nil
 	}
 	chosen, ok := file.Profiles[name]
 	if !ok {
-		return named, profile{}, noSuchProfile(name, path, file)
+		return profile{}, noSuchProfile(name, path, file)
 	}
-	return named, chosen, nil
+	return chosen, nil
 }
 
 func noSuchProfile(name, path string, file profileFile) error {
@@ -133,20 +133,10 @@ func loadProfiles() (file profileFile, path string, err error) {
 	if err != nil {
 		return profileFile{}, path, fmt.Errorf("read the profiles: %w", err)
 	}
-	if err := strictYAML(text, &file); err != nil {
+	if err := clusterfile.DecodeStrict(text, &file); err != nil {
 		return profileFile{}, path, fmt.Errorf("the profiles in %s: %w", path, err)
 	}
 	return file, path, nil
-}
-
-// strictYAML refuses fields that the value does not have; an empty document leaves it as it is.
-func strictYAML(text []byte, into any) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
 }
 
 // save replaces the file at once, so that nobody reads half of it.

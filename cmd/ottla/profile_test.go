@@ -60,7 +60,10 @@ func TestProfilePrecedence(t *testing.T) {
 	if r := ottlaRuns(t, "", "topic", "list", "--profile", "ones"); r.code != 1 || !strings.Contains(r.stderr, "did you mean one?") {
 		t.Errorf("%+v", r)
 	}
+	t.Setenv("OTTLA_PROFILE", "gone")
+	must(t, "", "profile", "list")
 	must(t, "", "profile", "remove", "one")
+	t.Setenv("OTTLA_PROFILE", "")
 	if got := must(t, "", "profile", "list", "-o", "json"); strings.Contains(got, `"one"`) || strings.Contains(got, `"current": true`) {
 		t.Errorf("after remove: %s", got)
 	}
@@ -70,7 +73,7 @@ func TestProfilePrecedence(t *testing.T) {
 	if err := os.WriteFile(path, []byte("profiles: {two: {bootstarp: x}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := ottlaRuns(t, "", "topic", "list"); r.code != 1 || !strings.Contains(r.stderr, path) || !strings.Contains(r.stderr, "bootstarp") {
+	if r := ottlaRuns(t, "", "topic", "list"); r.code != 1 || !strings.Contains(r.stderr, path) || !strings.Contains(r.stderr, "bootstarp") || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("%+v", r)
 	}
 	must(t, "", "version", "-o", "json") // needs no broker, so no profile

@@ -91,15 +91,34 @@ func (q *Quota) Name() string {
 // Parse reads a file. An error names the line where it can.
 func Parse(text []byte) (*File, error) {
 	var f File
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	if err := DecodeStrict(text, &f); err != nil {
 		return nil, err
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("it has more than one document")
-	}
 	return &f, f.check()
+}
+
+// goTypes are what the library says of our types, which is nothing to the reader of an error.
+var goTypes = regexp.MustCompile(` (in type|into) [\w.*]+`)
+
+// DecodeStrict reads one YAML document. Fields that the value does not have, and a second document, are errors. An error is one line, and names the
+// line of the document where it can. An empty document leaves the value as it is.
+func DecodeStrict(text []byte, into any) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	err := decoder.Decode(into)
+	var several *yaml.TypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &several):
+		return errors.New(goTypes.ReplaceAllString(strings.Join(several.Errors, "; "), ""))
+	case err != nil:
+		return err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("it has more than one document")
+	}
+	return nil
 }
 
 func (f *File) check() error {

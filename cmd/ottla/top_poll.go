@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -80,9 +81,7 @@ func (p *topPoller) ask(ctx context.Context, o *top.Observation, topics, groups 
 		return err
 	}
 	if seldom || p.round == 1 {
-		if err := p.askMembers(ctx, o, groups); err != nil {
-			return err
-		}
+		p.askMembers(ctx, o, groups)
 	}
 	for _, group := range groups {
 		topics = append(topics, p.topics[group]...)
@@ -132,20 +131,24 @@ func (p *topPoller) askCluster(ctx context.Context, o *top.Observation) error {
 }
 
 func (p *topPoller) askGroups(ctx context.Context, o *top.Observation) error {
-	o.Groups = []top.Group{}
+	groups := []top.Group{}
 	for _, shard := range p.client.RequestSharded(ctx, kmsg.NewPtrListGroupsRequest()) {
 		if shard.Err != nil {
 			return shard.Err
 		}
-		for _, g := range shard.Resp.(*kmsg.ListGroupsResponse).Groups {
+		answer := shard.Resp.(*kmsg.ListGroupsResponse)
+		if answer.ErrorCode != 0 {
+			return nil // its coordinators are still loading, or we may not know: what was known stays
+		}
+		for _, g := range answer.Groups {
 			kind := g.GroupType
 			if kind == "" {
 				kind = "classic" // brokers before ListGroups 5 know no other
 			}
-			o.Groups = append(o.Groups, top.Group{Name: g.Group, Type: kind, State: g.GroupState})
+			groups = append(groups, top.Group{Name: g.Group, Type: kind, State: g.GroupState})
 		}
 	}
-	p.groups = o.Groups
+	p.groups, o.Groups = groups, groups
 	return nil
 }
 
@@ -180,13 +183,14 @@ func (p *topPoller) askOffsets(ctx context.Context, o *top.Observation, groups [
 	if len(groups) == 0 {
 		return nil
 	}
-	answers := p.admin.FetchManyOffsets(ctx, groups...)
-	if answers.AllFailed() {
-		return answers.Error()
-	}
-	for _, answer := range answers {
-		if answer.Err != nil {
-			continue // it has been deleted, or its coordinator moves: the next round says
+	for _, answer := range p.admin.FetchManyOffsets(ctx, groups...) {
+		var refused *kerr.Error
+		switch {
+		case answer.Err == nil:
+		case errors.As(answer.Err, &refused):
+			continue // it has been deleted, its coordinator moves, or it has no offsets: the next round says
+		default:
+			return answer.Err
 		}
 		offsets := map[top.Partition]int64{}
 		topics := map[string]bool{}
@@ -206,7 +210,8 @@ func (p *topPoller) askOffsets(ctx context.Context, o *top.Observation, groups [
 	return nil
 }
 
-func (p *topPoller) askMembers(ctx context.Context, o *top.Observation, groups []string) error {
+// askMembers counts members. A group that does not say it leaves it as it was.
+func (p *topPoller) askMembers(ctx context.Context, o *top.Observation, groups []string) {
 	kind := map[string]string{}
 	for _, g := range p.groups {
 		kind[g.Name] = g.Type
@@ -222,10 +227,7 @@ func (p *topPoller) askMembers(ctx context.Context, o *top.Observation, groups [
 	}
 	o.Members = map[string]int{}
 	if len(classic) > 0 {
-		described, err := p.admin.DescribeGroups(ctx, classic...)
-		if err != nil {
-			return err
-		}
+		described, _ := p.admin.DescribeGroups(ctx, classic...)
 		for name, d := range described {
 			if d.Err == nil {
 				o.Members[name] = len(d.Members)
@@ -233,17 +235,13 @@ func (p *topPoller) askMembers(ctx context.Context, o *top.Observation, groups [
 		}
 	}
 	if len(consumer) > 0 {
-		described, err := p.admin.DescribeConsumerGroups(ctx, consumer...)
-		if err != nil {
-			return err
-		}
+		described, _ := p.admin.DescribeConsumerGroups(ctx, consumer...)
 		for name, d := range described {
 			if d.Err == nil {
 				o.Members[name] = len(d.Members)
 			}
 		}
 	}
-	return nil
 }
 
 // topicsInTurn are those on the screen, and some others, as many as have topPartitions partitions.

@@ -14,6 +14,7 @@ import (
 
 func groupRows(o options) []row {
 	var members []membership // of the row that is being measured
+	var idlers []idler
 	joined := func(groups, each int) func(addr, topic string) error {
 		return func(addr, topic string) (err error) {
 			members, err = joinGroups(addr, topic, groups, each)
@@ -40,9 +41,13 @@ func groupRows(o options) []row {
 		}}
 	idle := row{name: "B16", what: "1,000 idle consumers in 100 groups, each with a heartbeat every 3 s and a fetch that waits 500 ms; per second", mode: "fsync", partitions: 10, unit: "s",
 		brokersOnly: true, ottlaOnly: true, // Kafka rebalances while they join, and puts out those that do not follow with heartbeats
-		prepare: joined(100, 10), run: func(addr, topic string) (load, error) {
-			return idleConsumers(addr, topic, members, max(o.each, 6*time.Second))
-		}}
+		prepare: func(addr, topic string) (err error) {
+			closeIdle(idlers)
+			if err = joined(100, 10)(addr, topic); err == nil {
+				idlers, err = connectIdle(addr, topic, members)
+			}
+			return err
+		}, run: func(string, string) (load, error) { return idleConsumers(idlers, max(o.each, 6*time.Second)) }}
 	return append(all, modern, commits(o, 1), commits(o, 100), idle)
 }
 
@@ -281,32 +286,62 @@ func commitRequest(group, topic string) *request {
 	return &request{frame: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 0), errAt: 4 + 4 + 4 + 2 + len(topic) + 4 + 4}
 }
 
-// idleConsumers are members that have read everything: each has a connection on which it waits for records of one partition, and one for its
-// heartbeats. Requests are the seconds that passed, in full.
-func idleConsumers(addr, topic string, members []membership, limit time.Duration) (load, error) {
+// idler is a member that has read everything: it has a connection on which it waits for records of one partition, and one for its heartbeats.
+type idler struct {
+	fetcher *fetcher
+	beats   net.Conn
+	beat    *request
+}
+
+// connectIdle makes both connections of each member and uses them once: what they cost afterwards is what waiting costs.
+func connectIdle(addr, topic string, members []membership) ([]idler, error) {
 	var wg sync.WaitGroup
-	errs := make([]error, 2*len(members))
-	gate := newGate(2 * len(members))
-	begin := time.Now()
+	idlers, errs := make([]idler, len(members)), make([]error, len(members))
 	for i, m := range members {
-		wg.Add(2)
-		go func() {
-			defer wg.Done()
-			f, err := newFetcher(addr, topic, 1, 1<<20, 500*time.Millisecond)
-			gate.pass()
-			if err != nil {
-				errs[2*i] = err
+		wg.Go(func() {
+			one := &idlers[i]
+			one.beat = m.heartbeat()
+			if one.fetcher, errs[i] = newFetcher(addr, topic, 1, 1<<20, 500*time.Millisecond); errs[i] != nil {
 				return
 			}
-			defer f.close()
-			for time.Since(begin) < limit && errs[2*i] == nil {
-				_, _, errs[2*i] = f.fetch()
+			if one.beats, errs[i] = dial(addr); errs[i] != nil {
+				return
 			}
-		}()
-		go func() {
-			defer wg.Done()
-			errs[2*i+1] = beat(addr, m.heartbeat(), gate, begin.Add(limit), time.Duration(i)*heartbeatEvery/time.Duration(len(members)))
-		}()
+			if _, _, errs[i] = one.fetcher.fetch(); errs[i] == nil {
+				errs[i] = one.heartbeat()
+			}
+		})
+	}
+	wg.Wait()
+	return idlers, errors.Join(errs...)
+}
+
+func closeIdle(idlers []idler) {
+	for _, one := range idlers {
+		if one.fetcher != nil {
+			one.fetcher.close()
+		}
+		if one.beats != nil {
+			_ = one.beats.Close()
+		}
+	}
+}
+
+// idleConsumers lets them wait. Requests are the seconds that passed, in full.
+func idleConsumers(idlers []idler, limit time.Duration) (load, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, 2*len(idlers))
+	begin := time.Now()
+	for i := range idlers {
+		one := &idlers[i]
+		wg.Go(func() {
+			for time.Since(begin) < limit && errs[2*i] == nil {
+				_, _, errs[2*i] = one.fetcher.fetch()
+			}
+		})
+		wg.Go(func() {
+			errs[2*i+1] = one.beatUntil(begin.Add(limit), time.Duration(i)*heartbeatEvery/time.Duration(len(idlers)))
+		})
 	}
 	wg.Wait()
 	took := time.Since(begin)
@@ -316,27 +351,25 @@ func idleConsumers(addr, topic string, members []membership, limit time.Duration
 // heartbeatEvery is the Java client's heartbeat.interval.ms.
 const heartbeatEvery = 3 * time.Second
 
-// beat sends a heartbeat every three seconds, the first one after a while, so that those of all members are spread.
-func beat(addr string, r *request, g *gate, end time.Time, first time.Duration) error {
-	conn, err := dial(addr)
-	g.pass()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	var buf []byte
+// beatUntil sends a heartbeat every three seconds, the first one after a while, so that those of all members are spread.
+func (one *idler) beatUntil(end time.Time, first time.Duration) error {
 	for at := time.Now().Add(first); at.Before(end); at = at.Add(heartbeatEvery) {
 		time.Sleep(time.Until(at))
-		if _, err := conn.Write(r.frame); err != nil {
-			return err
-		}
-		if buf, err = readResponse(conn, buf); err != nil {
-			return err
-		}
-		if err := r.checkResponse(buf, 0); err != nil {
+		if err := one.heartbeat(); err != nil {
 			return err
 		}
 	}
 	time.Sleep(time.Until(end))
 	return nil
+}
+
+func (one *idler) heartbeat() error {
+	if _, err := one.beats.Write(one.beat.frame); err != nil {
+		return err
+	}
+	answer, err := readResponse(one.beats, nil)
+	if err != nil {
+		return err
+	}
+	return one.beat.checkResponse(answer, 0)
 }

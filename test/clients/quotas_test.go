@@ -94,9 +94,13 @@ func TestQuotasSlowRealClients(t *testing.T) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
+			least := 0.9
+			if run.produced == nil { // a fetch waits until there is room for all of its answer: consumers stay a little lower
+				least = 0.85
+			}
 			rate, complaints := slowed(t, run.command, run.produced)
 			t.Logf("%s: %.3f of its quota", name, rate/quotaBytes)
-			if rate < 0.9*quotaBytes || rate > 1.1*quotaBytes {
+			if rate < least*quotaBytes || rate > 1.1*quotaBytes {
 				t.Errorf("%s: %.0f bytes a second, with a quota of %d\n%s", name, rate, quotaBytes, complaints)
 			}
 		}()

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ottla-io/ottla/internal/config"
 )
@@ -120,9 +122,19 @@ func argumentCompleters(cmd *cobra.Command) []completer {
 
 // configCompleters are those of config get|set|unset topic|broker|group and of config explain.
 func configCompleters(cmd *cobra.Command) []completer {
-	verb, suffix := cmd.Parent().Name(), ""
-	if verb == "set" {
+	suffix := ""
+	switch cmd.Parent().Name() {
+	case "set":
 		suffix = "="
+	case "unset":
+		switch cmd.Name() {
+		case "topic":
+			return []completer{completeTopics, completeOwnSettings}
+		case "group":
+			return []completer{completeGroups, completeOwnSettings}
+		case "broker":
+			return []completer{completeOwnSettings}
+		}
 	}
 	switch cmd.Name() {
 	case "topic":
@@ -163,8 +175,8 @@ func completeProfiles(*cobra.Command, []string) []string {
 }
 
 func completeTopics(cmd *cobra.Command, args []string) []string {
-	return askToComplete(cmd, func(ctx context.Context, _ *clientFlags, admin *kadm.Client) []string {
-		topics, err := admin.ListTopics(ctx)
+	return askToComplete(cmd, func(ctx context.Context, _ *clientFlags, client *kgo.Client) []string {
+		topics, err := kadm.NewClient(client).ListTopics(ctx)
 		if err != nil {
 			return nil
 		}
@@ -173,8 +185,8 @@ func completeTopics(cmd *cobra.Command, args []string) []string {
 }
 
 func completeGroups(cmd *cobra.Command, args []string) []string {
-	return askToComplete(cmd, func(ctx context.Context, flags *clientFlags, admin *kadm.Client) []string {
-		groups, err := flags.listGroups(ctx, admin)
+	return askToComplete(cmd, func(ctx context.Context, flags *clientFlags, client *kgo.Client) []string {
+		groups, err := flags.listGroups(ctx, kadm.NewClient(client))
 		if err != nil {
 			return nil
 		}
@@ -182,8 +194,38 @@ func completeGroups(cmd *cobra.Command, args []string) []string {
 	})
 }
 
+// completeOwnSettings are the settings that a resource has of its own: those that can be taken back.
+func completeOwnSettings(cmd *cobra.Command, args []string) []string {
+	return askToComplete(cmd, func(ctx context.Context, flags *clientFlags, client *kgo.Client) (names []string) {
+		r, given, err := configTarget(cmd.Name()).parse(args)
+		if err != nil {
+			return nil
+		}
+		described, err := flags.describeConfigs(ctx, client, r)
+		if err != nil {
+			return nil
+		}
+		own := kmsg.ConfigSourceDynamicTopicConfig
+		switch {
+		case r.kind == kmsg.ConfigResourceTypeGroupConfig:
+			own = kmsg.ConfigSourceGroupConfig
+		case r.kind == kmsg.ConfigResourceTypeBroker && r.name == "":
+			own = kmsg.ConfigSourceDynamicDefaultBrokerConfig
+		case r.kind == kmsg.ConfigResourceTypeBroker:
+			own = kmsg.ConfigSourceDynamicBrokerConfig
+		}
+		for _, c := range described[r].Configs {
+			if c.Source == own && !slices.Contains(given, c.Key) {
+				names = append(names, c.Key)
+			}
+		}
+		slices.Sort(names)
+		return names
+	})
+}
+
 // askToComplete asks the broker that the command would ask.
-func askToComplete(cmd *cobra.Command, ask func(context.Context, *clientFlags, *kadm.Client) []string) []string {
+func askToComplete(cmd *cobra.Command, ask func(context.Context, *clientFlags, *kgo.Client) []string) []string {
 	if err := resolveConnection(cmd); err != nil {
 		return nil
 	}
@@ -197,8 +239,8 @@ func askToComplete(cmd *cobra.Command, ask func(context.Context, *clientFlags, *
 	ctx, cancel := context.WithTimeout(cmp.Or(cmd.Context(), context.Background()), completionTimeout)
 	defer cancel()
 	var words []string
-	_ = flags.withAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error { //nolint:errcheck // a shell has no place for errors
-		words = ask(ctx, &flags, admin)
+	_ = flags.withClient(ctx, func(ctx context.Context, client *kgo.Client) error { //nolint:errcheck // a shell has no place for errors
+		words = ask(ctx, &flags, client)
 		return nil
 	})
 	return words

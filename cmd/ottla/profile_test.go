@@ -120,6 +120,9 @@ func TestCompletion(t *testing.T) {
 	must(t, "", "profile", "use", "here")
 	must(t, "", "topic", "create", "flights", "orders", "-b", b)
 	must(t, "", "group", "reset", "billing", "--to", "latest", "--topic", "orders", "--yes", "-b", b)
+	for _, line := range []string{"topic flights retention.ms=86400000 segment.ms=86400000", "broker log.retention.ms=604800000", "broker 1 log.segment.bytes=1073741824", "group billing consumer.session.timeout.ms=50000"} {
+		must(t, "", append(append([]string{"config", "set"}, strings.Fields(line)...), "--yes")...)
+	}
 	complete := func(line string) []string {
 		out := must(t, "", append([]string{"__complete"}, strings.Split(line, " ")...)...)
 		words := strings.Split(strings.TrimSpace(out), "\n")
@@ -139,6 +142,12 @@ func TestCompletion(t *testing.T) {
 		{"consume orders --group ", []string{"billing"}},
 		{"config get topic ", []string{"flights", "orders"}},
 		{"config get group ", []string{"billing"}},
+		{"config unset topic flights ", []string{"retention.ms", "segment.ms"}},
+		{"config unset topic flights segment.ms ", []string{"retention.ms"}},
+		{"config unset topic absent ", nil},
+		{"config unset broker ", []string{"log.retention.ms"}},
+		{"config unset broker 1 ", []string{"log.segment.bytes"}},
+		{"config unset group billing ", []string{"consumer.session.timeout.ms"}},
 		{"profile use ", []string{"here"}},
 		{"topic list --profile ", []string{"here"}},
 		{"topic list -o ", []string{"table", "json", "yaml"}},
@@ -152,7 +161,6 @@ func TestCompletion(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"config set topic flights ":        "retention.ms=",
-		"config unset topic flights ":      "retention.ms",
 		"config set broker ":               "log.retention.ms=",
 		"config set group billing ":        "consumer.session.timeout.ms=",
 		"topic create x --config ":         "cleanup.policy=",

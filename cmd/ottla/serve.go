@@ -36,7 +36,7 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a broker",
-		Long: "Run a broker until SIGTERM or Ctrl-C, which drain it. It prints one line when it is ready.\n\n" +
+		Long: "Run a broker until SIGTERM or Ctrl-C, which drain it. It prints one line when it is ready, and tells systemd (Type=notify).\n\n" +
 			"Settings have Kafka's names (log.retention.hours, num.partitions, …); Ottla's own begin with 'ottla.'. They come from --set,\n" +
 			"else from OTTLA_* variables (OTTLA_LOG_RETENTION_HOURS=24, OTTLA_DATA=/var/lib/ottla), else from --config, a YAML, TOML\n" +
 			"or .properties file whose keys are the flags' names (data, listen, advertise, admin, node-id) and settings. A server.properties\n" +
@@ -82,7 +82,10 @@ func runServe(cmd *cobra.Command, flags *serveFlags) error {
 		admin = ", admin http://" + broker.AdminAddr()
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "ottla %s ready: kafka %s%s, data %s\n", version(), broker.Addr(), admin, strings.Join(broker.DataDirs(), ","))
-	flags.reloadUntilDone(cmd, hangups, broker, r.config.Logger)
+	serving := []string{"READY=1", "STATUS=Serving Kafka clients at " + broker.Addr()}
+	notify(r.config.Logger, serving...)
+	flags.reloadUntilDone(cmd, hangups, serving, broker, r.config.Logger)
+	notify(r.config.Logger, "STOPPING=1", "STATUS=Sending the replies that are on their way")
 	// The command's context is over; draining gets a fresh one.
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
@@ -92,26 +95,36 @@ func runServe(cmd *cobra.Command, flags *serveFlags) error {
 	return nil
 }
 
-// reloadUntilDone reads the configuration again at each SIGHUP, until the command is to end.
-func (flags *serveFlags) reloadUntilDone(cmd *cobra.Command, hangups <-chan os.Signal, broker *ottla.Broker, logger *slog.Logger) {
+// reloadUntilDone reads the configuration again at each SIGHUP, until the command is to end. serving is what the service manager is told after each.
+func (flags *serveFlags) reloadUntilDone(cmd *cobra.Command, hangups <-chan os.Signal, serving []string, broker *ottla.Broker, logger *slog.Logger) {
 	for {
 		select {
 		case <-cmd.Context().Done():
 			return
 		case <-hangups:
 		}
-		r, err := flags.resolve(cmd)
-		if err == nil {
-			err = broker.Reload(r.config)
-		}
-		if err != nil {
+		notify(logger, reloading()...)
+		if err := flags.reload(cmd, broker, logger); err != nil {
 			logger.Error("SIGHUP: the configuration cannot be used, and nothing changed", "error", err)
+			notify(logger, "READY=1", serving[1]+"; the changed configuration is refused: see the log")
 			continue
 		}
-		if before := flags.level.Level(); before != r.level {
-			flags.level.Set(min(before, r.level)) // whichever lets the line through
-			logger.Info("a setting changed", "setting", "log-level", "value", r.level)
-			flags.level.Set(r.level)
-		}
+		notify(logger, serving...)
 	}
+}
+
+func (flags *serveFlags) reload(cmd *cobra.Command, broker *ottla.Broker, logger *slog.Logger) error {
+	r, err := flags.resolve(cmd)
+	if err != nil {
+		return err
+	}
+	if err := broker.Reload(r.config); err != nil {
+		return err
+	}
+	if before := flags.level.Level(); before != r.level {
+		flags.level.Set(min(before, r.level)) // whichever lets the line through
+		logger.Info("a setting changed", "setting", "log-level", "value", r.level)
+		flags.level.Set(r.level)
+	}
+	return nil
 }

@@ -153,7 +153,8 @@ func describe(f *doctor.Facts) (lines []lookedAt) {
 		}
 		text += fmt.Sprintf(", %.1f of %.1f GB free", float64(d.FreeBytes)/1e9, float64(d.TotalBytes)/1e9)
 		if s := d.Syncs; s.Count > 0 {
-			text += fmt.Sprintf(", fdatasync of 4 KiB %v (median of %d), %v at most", s.Median.Round(time.Microsecond), s.Count, s.Max.Round(time.Microsecond))
+			text += fmt.Sprintf(", fdatasync of 4 KiB %v (median of %d), %v at most, %v in place", s.Median.Round(time.Microsecond), s.Count,
+				s.Max.Round(time.Microsecond), s.Again.Round(time.Microsecond))
 		}
 		if d.LockedBy != 0 {
 			text += fmt.Sprintf(", used by process %d", d.LockedBy)

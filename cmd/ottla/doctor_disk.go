@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,8 +20,8 @@ import (
 )
 
 const (
-	syncCount = 50              // fdatasyncs that are measured
-	syncTime  = 3 * time.Second // and for how long at most
+	syncCount = 50              // fdatasyncs of each kind that are measured
+	syncTime  = 2 * time.Second // and for how long at most
 	syncBytes = 4096
 	entryMax  = 50_000 // files of a data directory that are looked at
 )
@@ -74,7 +75,7 @@ func nearestDirectory(path string) (real string, absent bool, err error) {
 	}
 }
 
-// measureSyncs appends to a file of its own, and syncs it, some times.
+// measureSyncs writes to a file of its own, and syncs it, some times.
 func measureSyncs(dir string) (s doctor.Syncs) {
 	file, err := os.CreateTemp(dir, ".ottla-doctor-*")
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
@@ -87,22 +88,36 @@ func measureSyncs(dir string) (s doctor.Syncs) {
 	defer os.Remove(file.Name())
 	defer file.Close()
 	page := bytes.Repeat([]byte("ottla"), syncBytes/5+1)[:syncBytes]
-	took := make([]time.Duration, 0, syncCount)
-	for began := time.Now(); len(took) < syncCount && time.Since(began) < syncTime; {
-		if _, err := file.Write(page); err != nil {
-			s.Err = "write 4 KiB: " + err.Error()
-			return s
+	end := int64(0)
+	appends, err := timeSyncs(file, syncCount, page, func() int64 { end += syncBytes; return end - syncBytes })
+	if err == nil {
+		var again []time.Duration
+		if again, err = timeSyncs(file, syncCount, page, func() int64 { return 0 }); err == nil {
+			s.Again = again[len(again)/2]
+		}
+	}
+	if err != nil {
+		s.Err = err.Error()
+		return s
+	}
+	s.Count, s.Median, s.Max = len(appends), appends[len(appends)/2], appends[len(appends)-1]
+	return s
+}
+
+// timeSyncs writes and syncs, count times or for syncTime, at least once, and tells how long each sync took, in order of length.
+func timeSyncs(file *os.File, count int, page []byte, at func() int64) (took []time.Duration, err error) {
+	for began := time.Now(); len(took) < count && (len(took) == 0 || time.Since(began) < syncTime); {
+		if _, err := file.WriteAt(page, at()); err != nil {
+			return nil, fmt.Errorf("write 4 KiB: %w", err)
 		}
 		before := time.Now()
 		if err := syncData(file); err != nil {
-			s.Err = "sync 4 KiB: " + err.Error()
-			return s
+			return nil, fmt.Errorf("sync 4 KiB: %w", err)
 		}
 		took = append(took, time.Since(before))
 	}
 	slices.Sort(took)
-	s.Count, s.Median, s.Max = len(took), took[len(took)/2], took[len(took)-1]
-	return s
+	return took, nil
 }
 
 // readDirectory looks at what is in a data directory, down to the files of partitions.

@@ -74,17 +74,17 @@ func (d *Directory) space() string {
 // lies says that syncs return sooner than the device can be done.
 func (d *Directory) lies() string {
 	s := d.Syncs
-	if s.Count == 0 || s.Err != "" || d.WriteThrough || slices.Contains(inMemory, d.FileSystem) {
+	if s.Again == 0 || s.Err != "" || d.WriteThrough || slices.Contains(inMemory, d.FileSystem) {
 		return ""
 	}
 	limit := honestSync
 	if d.Rotating {
 		limit = honestRotatingSync
 	}
-	if s.Median >= limit {
+	if s.Again >= limit {
 		return ""
 	}
-	return fmt.Sprintf("%s: the median of %d fdatasyncs took %v, less than %v", d.Path, s.Count, s.Median, limit)
+	return fmt.Sprintf("%s: fdatasync of 4 KiB that were written in place took %v in the median, less than %v", d.Path, s.Again.Round(time.Microsecond), limit)
 }
 
 var diskChecks = []Check{
@@ -161,7 +161,7 @@ var diskChecks = []Check{
 				return ""
 			})
 		}},
-	{"sync-lies", OfDisk, Warning, "Syncs return sooner than the device can have stored the data: a median below 20 µs (500 µs if it turns), and the device says that it has a cache.",
+	{"sync-lies", OfDisk, Warning, "Syncs of data written in place return sooner than the device can have stored it: a median below 20 µs (500 µs if it turns), and the device says that it has a cache.",
 		"They may be lying: then an acknowledged record is lost by a power cut. Known liars are hypervisors with cache=unsafe, drives and controllers that drop flushes, and file systems that ignore fdatasync. " +
 			"A drive with power-loss protection is that fast and honest.",
 		"Find out what lies below; if the drive has power-loss protection, tell the kernel: echo 'write through' > /sys/block/DEVICE/queue/write_cache.",
@@ -171,7 +171,7 @@ var diskChecks = []Check{
 		func(f *Facts) []string {
 			return each(f, func(d *Directory) string {
 				if s := d.Syncs; s.Count > 0 && (s.Median > slowSync || s.Max > stallSync) {
-					return fmt.Sprintf("%s: %d fdatasyncs took %v in the median, %v at most", d.Path, s.Count, s.Median, s.Max)
+					return fmt.Sprintf("%s: %d fdatasyncs took %v in the median, %v at most", d.Path, s.Count, s.Median.Round(time.Microsecond), s.Max.Round(time.Microsecond))
 				}
 				return ""
 			})

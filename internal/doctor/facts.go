@@ -56,12 +56,14 @@ type Directory struct {
 	NodeID       int32  // of meta.properties; -1: not known
 }
 
-// Syncs are small appends to a file in the directory, each followed by fdatasync.
+// Syncs are small writes to a file in the directory, each followed by fdatasync. Appends are what a broker does. Writing the same place again
+// asks nothing of the file system, and so tells how long the device itself takes.
 type Syncs struct {
-	Count  int // 0: not measured
+	Count  int // appends; 0: not measured
 	Median time.Duration
 	Max    time.Duration
-	Err    string // what a write or a sync failed with
+	Again  time.Duration // median of writing the same place again; 0: not measured
+	Err    string        // what a write or a sync failed with
 }
 
 // Broker is what a broker says of itself and its cluster to a client.

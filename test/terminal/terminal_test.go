@@ -245,6 +245,27 @@ func TestDoctor(t *testing.T) {
 	w.see("error    no-broker: "+b.Addr(), "ended with 1")
 }
 
+// TestDoctorOfADiskThatLies: a file system without barriers, on a disk that is a file, is found out.
+func TestDoctorOfADiskThatLies(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	dir := t.TempDir()
+	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
+	for _, args := range [][]string{{"truncate", "-s", "2G", image}, {"mkfs.ext4", "-q", "-F", image}, {"mkdir", mount}, {"mount", "-o", "loop,nobarrier", image, mount}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", mount).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v\n%s", err, out)
+		}
+	})
+	w := open(t, 180, 60, program(t, "doctor", "--data", mount, "--admin none"))
+	w.see("error    no-barriers: "+mount, "is mounted with nobarrier", "ended with 1")
+}
+
 // TestDemo: make demo's program runs to its end.
 func TestDemo(t *testing.T) {
 	if broker.Peer() == broker.Kafka {

@@ -58,7 +58,7 @@ func (f *clientFlags) explain(doing string, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &broker):
-		return fmt.Errorf("%s: the broker answered %s: %s", doing, broker.Message, broker.Description)
+		return fmt.Errorf("%s: the broker answered %w", doing, broker)
 	case errors.As(err, &network):
 		return fmt.Errorf("%s: no broker answers at %v (%w); start one with 'ottla serve' or name another with -b HOST:PORT", doing, f.bootstrap, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,9 @@ type consumeFlags struct {
 	follow     bool
 	format     string
 	group      string
+
+	stderr io.Writer
+	told   time.Time // when it was last said that the broker is away
 }
 
 func newConsume() *cobra.Command {
@@ -51,7 +56,7 @@ func newConsume() *cobra.Command {
 	cmd.Flags().StringVar(&flags.from, "from", "earliest", "where to start")
 	cmd.Flags().StringVar(&flags.until, "until", "latest", "where to stop")
 	cmd.Flags().Int64VarP(&flags.count, "count", "n", 0, "stop after this many records; 0 is no limit")
-	cmd.Flags().BoolVar(&flags.follow, "follow", false, "wait for new records instead of stopping at the end")
+	cmd.Flags().BoolVar(&flags.follow, "follow", false, "wait for new records instead of stopping at the end, and for a broker that is away")
 	cmd.Flags().StringVarP(&flags.group, "group", "g", "", "read as a member of this group, and commit what was printed")
 	cmd.Flags().StringVarP(&flags.format, "format", "f", `%s\n`, "how to print a record")
 	return cmd
@@ -106,6 +111,7 @@ func parsePosition(text string, now time.Time) (position, error) {
 type span struct{ from, until int64 }
 
 func runConsume(cmd *cobra.Command, topic string, flags *consumeFlags) error {
+	flags.stderr = cmd.ErrOrStderr()
 	format, err := parseFormat(flags.format)
 	if err != nil {
 		return err
@@ -219,6 +225,20 @@ func (flags *consumeFlags) spans(ctx context.Context, topic string, from, until 
 	return spans, err
 }
 
+// outlives tells that reading goes on after an error, as --follow means to: a broker that is away or starts again is waited for. It says so once a
+// minute at most.
+func (flags *consumeFlags) outlives(err error) bool {
+	var network net.Error
+	if !flags.follow || !(errors.As(err, &network) || kerr.IsRetriable(err) || errors.Is(err, io.EOF)) {
+		return false
+	}
+	if now := time.Now(); now.Sub(flags.told) > time.Minute {
+		flags.told = now
+		fmt.Fprintf(flags.stderr, "ottla: %v; reading goes on when it is back (Ctrl-C ends)\n", err)
+	}
+	return true
+}
+
 // printer reads until every partition reached its end, or the count is full.
 type printer struct {
 	flags   *consumeFlags
@@ -243,7 +263,7 @@ func (p *printer) run(ctx context.Context, client *kgo.Client) error {
 				failed = p.flags.explain(fmt.Sprintf("read %s-%d", topic, partition), err)
 			}
 		})
-		if failed != nil {
+		if failed != nil && !p.flags.outlives(failed) {
 			return failed
 		}
 		for records := fetches.RecordIter(); !records.Done(); {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func runConsumeGroup(cmd *cobra.Command, topic string, flags *consumeFlags, form
 	if from.kind == atEnd {
 		reset = kgo.NewOffset().AtEnd()
 	}
-	m := &member{flags: flags, topic: topic, from: from.kind, mine: map[int32]bool{}}
+	m := &member{flags: flags, topic: topic, from: from.kind, mine: map[int32]bool{}, printed: map[int32]*kgo.Record{}}
 	client, err := flags.open(kgo.ConsumerGroup(flags.group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(reset), kgo.DisableAutoCommit(),
 		kgo.FetchMaxWait(500*time.Millisecond), kgo.KeepControlRecords(), kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(m.assigned), kgo.OnPartitionsRevoked(m.lost), kgo.OnPartitionsLost(m.lost))
@@ -51,6 +52,8 @@ type member struct {
 	printer printer
 
 	starts, ends kadm.ListedOffsets // of the topic when it started
+	// printed is the newest record printed of each partition that is not committed yet.
+	printed map[int32]*kgo.Record
 
 	mu   sync.Mutex
 	mine map[int32]bool // partitions
@@ -66,11 +69,13 @@ func (m *member) assigned(_ context.Context, _ *kgo.Client, assigned map[string]
 	}
 }
 
+// lost runs within a poll or AllowRebalance, so printed is not being used.
 func (m *member) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, partition := range lost[m.topic] {
 		delete(m.mine, partition)
+		delete(m.printed, partition)
 	}
 }
 
@@ -92,7 +97,7 @@ func (m *member) run(ctx context.Context, client *kgo.Client) error {
 	at := map[int32]int64{} // the next offset to read, of partitions of which something was read
 	for {
 		fetches, err := m.poll(ctx, client)
-		if err != nil {
+		if err != nil && !m.flags.outlives(err) {
 			return err
 		}
 		full, err := m.print(ctx, client, fetches, at)
@@ -124,23 +129,28 @@ func (m *member) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, err
 
 // print writes records, and commits those that it wrote; full says that there were enough.
 func (m *member) print(ctx context.Context, client *kgo.Client, fetches kgo.Fetches, at map[int32]int64) (full bool, err error) {
-	var printed []*kgo.Record
 	for records := fetches.RecordIter(); !records.Done() && !full; {
 		record := records.Next()
 		if full, err = m.printer.print(record); err != nil {
 			return false, err
 		}
 		at[record.Partition] = record.Offset + 1
-		printed = append(printed, record)
+		m.printed[record.Partition] = record
 	}
 	if err := m.printer.out.Flush(); err != nil {
 		return false, fmt.Errorf("print records: %w", err)
 	}
-	if len(printed) > 0 {
-		if err := client.CommitRecords(ctx, printed...); err != nil {
-			return false, m.flags.groupError("commit to", m.flags.group, err)
-		}
+	if len(m.printed) == 0 {
+		return full, nil
 	}
+	if err := client.CommitRecords(ctx, slices.Collect(maps.Values(m.printed))...); err != nil {
+		err = m.flags.groupError("commit to", m.flags.group, err)
+		if !full && ctx.Err() == nil && m.flags.outlives(err) {
+			return false, nil // with what is printed next
+		}
+		return false, err
+	}
+	clear(m.printed)
 	return full, nil
 }
 

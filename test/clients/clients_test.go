@@ -2,6 +2,7 @@ package clients
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/test/broker"
+	"github.com/ottla-io/ottla/test/results"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -136,12 +138,28 @@ func TestProduceAndRead(t *testing.T) {
 	for _, client := range everyClient(shared.Addr()) {
 		t.Run(client.Name(), func(t *testing.T) {
 			defer client.Close()
+			watch := results.Start(shared.AdminAddr())
 			for _, codec := range client.Traits().Codecs {
 				t.Run(codec, func(t *testing.T) { produceAndRead(t, client, codec, true) })
 			}
 			t.Run("not-idempotent", func(t *testing.T) { produceAndRead(t, client, "none", false) })
+			watch.Stop()
+			record(t, client, watch)
 		})
 	}
+}
+
+// record writes down what a client ran with, if the environment asks for it.
+func record(t *testing.T, client Client, watch *results.Watch) {
+	t.Helper()
+	if os.Getenv("OTTLA_RESULTS") == "" {
+		return
+	}
+	// franz-go, whose client id is kgo, is also what each client's work is checked with.
+	software, apis := watch.Seen(func(r results.Request) bool { return (r.ClientID == "kgo") == (client.Name() == "franz-go") })
+	program := map[string]string{"java": "kafka"}[client.Name()]
+	results.Record(t, "results.json", results.Entry{Name: client.Name(), Version: results.Versions(t)[cmp.Or(program, client.Name())],
+		Clients: software, APIs: apis, Did: strings.Join(client.Traits().Codecs, ", ")})
 }
 
 // createTopic creates a topic and waits until each partition answers: Kafka says yes before its partitions are open, and a first batch refused

@@ -3,6 +3,7 @@ package groups
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/test/broker"
+	"github.com/ottla-io/ottla/test/results"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -66,6 +68,8 @@ func TestGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Kill()
+	watch := results.Start(b.AdminAddr())
+	defer watch.Stop()
 	w := newWriter(t, b.Addr())
 	var groups []*group
 	for _, l := range lineups {
@@ -112,6 +116,7 @@ func TestGroups(t *testing.T) {
 					t.Logf("member %d: %s", i, m.complaints())
 				}
 			}
+			g.record(t, watch)
 		})
 		for _, m := range g.members {
 			m.kill()
@@ -122,7 +127,24 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// record writes down what the members of a group ran with, if the environment asks for it.
+func (g *group) record(t *testing.T, watch *results.Watch) {
+	t.Helper()
+	if os.Getenv("OTTLA_RESULTS") == "" {
+		return
+	}
+	software, apis := watch.Seen(func(r results.Request) bool {
+		return r.ClientID != writerID && (r.Group == g.name || r.Topic == g.name)
+	})
+	program := cmp.Or(map[string]string{"java": "kafka", "platformatic": "@platformatic/kafka"}[g.client], g.client)
+	results.Record(t, "results.json", results.Entry{Name: g.name, Version: results.Versions(t)[program], Clients: software, APIs: apis,
+		Did: strings.Join(slices.Compact(slices.Clone(g.protocols[:])), ", then ")})
+}
+
 func tail(text string) string { return text[max(0, len(text)-4000):] }
+
+// writerID is the client id of the test itself, which is no member.
+const writerID = "writer"
 
 // writer writes a record into each topic all the time, and knows where they are.
 type writer struct {
@@ -138,7 +160,7 @@ type writer struct {
 }
 
 func newWriter(t *testing.T, addr string) *writer {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ClientID(writerID), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }))
 	if err != nil {

@@ -64,6 +64,22 @@ unit:
 foreign: build
 	test/run.sh
 
+## nightly    what is too large for every commit: engines
+.PHONY: nightly
+nightly: engines
+
+## engines    Kafka Connect, Spark, Flume and Storm against a broker that is killed; downloads 850 MB at first; writes test/engines/results.json
+.PHONY: engines
+engines: build
+	test/engines/install.sh
+	cd test && OTTLA_BIN=$(CURDIR)/bin/ottla OTTLA_ENGINES=1 OTTLA_RESULTS=1 go test -v -count=1 -timeout 30m ./engines
+
+## clients    the foreign clients once more, and what they ran with into test/clients/results.json and test/groups/results.json
+.PHONY: clients
+clients: build
+	test/install.sh
+	cd test && OTTLA_BIN=$(CURDIR)/bin/ottla OTTLA_RESULTS=1 go test -p 1 -count=1 -timeout 15m -run 'TestProduceAndRead|TestGroups' ./clients ./groups
+
 ## generate   the wire protocol from its schema
 .PHONY: generate
 generate:

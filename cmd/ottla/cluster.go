@@ -93,8 +93,11 @@ func (f *clientFlags) lookAtCluster(ctx context.Context, client *kgo.Client) (*s
 		return nil, f.explain("ask for the brokers' versions", err)
 	}
 	for i := range cluster.Brokers {
+		v, ok := versions[cluster.Brokers[i].Broker]
+		if !ok || v.Err != nil {
+			continue // its advertised address does not answer us
+		}
 		// Brokers that lack some of Kafka's requests, as Ottla still does, are like no version of it.
-		v := versions[cluster.Brokers[i].Broker]
 		if version, exact := strings.CutPrefix(v.VersionGuess(), "v"); exact {
 			cluster.Brokers[i].Speaks = "Kafka " + version
 		}

@@ -74,6 +74,7 @@ func newRoot() *cobra.Command {
 		newBench(),
 		newDoctor(),
 		newTrace(),
+		newReady(),
 		newCluster(),
 		newProducers(),
 		newExport(),

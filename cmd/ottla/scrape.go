@@ -125,6 +125,9 @@ func readiness(ctx context.Context, addr string) (failing []string, err error) {
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("http://%s/readyz: %w", addr, err)
 	}
+	if len(answer.Checks) == 0 {
+		return nil, fmt.Errorf("http://%s/readyz: the answer names no check: is this a broker of Ottla?", addr)
+	}
 	for _, check := range answer.Checks {
 		if !check.OK {
 			failing = append(failing, check.Name+": "+check.Reason)

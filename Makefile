@@ -5,10 +5,16 @@
 # go.mod names a toolchain without known vulnerabilities; a Go that is set to its own only would otherwise not fetch it.
 export GOTOOLCHAIN ?= auto
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0-dev)
+# As many digits in every clone: what is released has this name.
+VERSION ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo 0.0.0-dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+# The time of the commit is that of every file in what is released, and the toolchain is the one that go.mod names: no other makes the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+RELEASED_BY := $(shell sed -n 's/^toolchain //p' go.mod)
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/arm64
+DIST ?= dist
 CRASH_POINTS ?= 100000
 TOOL    := go tool -modfile=tools/go.mod
 GOFILES := $(shell git ls-files '*.go' 2>/dev/null)
@@ -27,15 +33,26 @@ build:
 man: build
 	./bin/ottla man bin/man1
 
+## dist       what is released, at dist: archives for three platforms, Debian packages, roots of container images, lists of parts, SHA256SUMS
+.PHONY: dist
+dist:
+	cd tools && GOFLAGS= GOTOOLCHAIN=$(RELEASED_BY) go run ./dist -source .. -out $(abspath $(DIST)) -version $(VERSION) -commit $(COMMIT) \
+		-epoch "$(SOURCE_DATE_EPOCH)" -platforms $(PLATFORMS)
+
+## dist-check that dist is the same from another directory and another Go cache, and that the Debian package and its unit are in order
+.PHONY: dist-check
+dist-check:
+	tools/dist-check.sh
+
 ## demo       publish 20,000 real flights, kill -9 the broker in the middle, read all back and check it
 .PHONY: demo
 demo: build
 	cd test && go build -o ../bin/demo ./demo
 	./bin/demo -ottla bin/ottla -input testdata/flights.jsonl
 
-## test       everything that CI runs: lint, builds for all platforms, unit tests under race, foreign clients, crashes, short bench
+## test       everything that CI runs: lint, builds for all platforms, reproducibility, unit tests under race, foreign clients, crashes, short bench
 .PHONY: test
-test: lint platforms unit foreign
+test: lint platforms dist-check unit foreign
 
 ## lint       gofmt, vet, staticcheck, govulncheck, and that generated code is what the generator makes
 .PHONY: lint
@@ -45,6 +62,7 @@ lint:
 	cd test && go vet ./...
 	$(TOOL) staticcheck ./...
 	cd test && go tool -modfile=../tools/go.mod staticcheck ./...
+	cd tools && go vet ./dist && go tool staticcheck ./dist
 	tools/vulncheck.sh ./...
 
 ## platforms  builds for linux/amd64, linux/arm64 and darwin/arm64
@@ -88,4 +106,4 @@ generate:
 ## clean      what was built
 .PHONY: clean
 clean:
-	rm -rf bin
+	rm -rf bin dist

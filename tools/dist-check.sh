@@ -31,13 +31,13 @@ diff -r "$work/first" "$work/second" || fail "two builds of one commit differ"
 # The archive works, and the binary needs no library.
 mkdir "$work/archive" "$work/deb" "$work/root"
 tar -C "$work/archive" --strip-components=1 -xzf "$work"/first/ottla-*-linux-"$arch".tar.gz
-"$work/archive/ottla" version | grep -qF "ottla $version (commit $commit" || fail "ottla version does not name the commit"
-! readelf -l "$work/archive/ottla" 2>/dev/null | grep -q INTERP || fail "the binary is not static"
-tar -tvzf "$work/first/rootfs-$arch.tar.gz" --numeric-owner | grep -q '^drwxr-x--- 65532/65532 .*var/lib/ottla/$' || fail "the data directory of the image is not its user's"
+"$work/archive/ottla" version | grep -F "ottla $version (commit $commit" >/dev/null || fail "ottla version does not name the commit"
+! readelf -l "$work/archive/ottla" 2>/dev/null | grep INTERP >/dev/null || fail "the binary is not static"
+tar -tvzf "$work/first/rootfs-$arch.tar.gz" --numeric-owner | grep '^drwxr-x--- 65532/65532 .*var/lib/ottla/$' >/dev/null || fail "the data directory of the image is not its user's"
 grep -q '^USER 65532:65532$' deploy/Containerfile || fail "deploy/Containerfile has another user than the data directory"
 
 # The configuration that is installed is one that serve takes.
-"$work/archive/ottla" config print --config "$work/archive/ottla.yaml" | grep -q /var/lib/ottla || fail "deploy/ottla.yaml is not read"
+"$work/archive/ottla" config print --config "$work/archive/ottla.yaml" | grep /var/lib/ottla >/dev/null || fail "deploy/ottla.yaml is not read"
 
 if command -v dpkg-deb >/dev/null; then
   deb=("$work"/first/ottla_*_"$arch".deb)

@@ -36,13 +36,13 @@ man: build
 ## dist       what is released, at dist: archives for three platforms, Debian packages, roots of container images, lists of parts, SHA256SUMS
 .PHONY: dist
 dist:
-	cd tools && GOFLAGS= GOTOOLCHAIN=$(RELEASED_BY) go run ./dist -source .. -out $(abspath $(DIST)) -version $(VERSION) -commit $(COMMIT) \
+	GOFLAGS= GOTOOLCHAIN=$(RELEASED_BY) go run ./deploy/dist -out $(DIST) -version $(VERSION) -commit $(COMMIT) \
 		-epoch "$(SOURCE_DATE_EPOCH)" -platforms $(PLATFORMS)
 
 ## dist-check that dist is the same from another directory and another Go cache, and that the Debian package and its unit are in order
 .PHONY: dist-check
 dist-check:
-	tools/dist-check.sh
+	deploy/dist-check.sh
 
 ## demo       publish 20,000 real flights, kill -9 the broker in the middle, read all back and check it
 .PHONY: demo
@@ -62,7 +62,6 @@ lint:
 	cd test && go vet ./...
 	$(TOOL) staticcheck ./...
 	cd test && go tool -modfile=../tools/go.mod staticcheck ./...
-	cd tools && go vet ./dist && go tool staticcheck ./dist
 	tools/vulncheck.sh ./...
 
 ## platforms  builds for linux/amd64, linux/arm64 and darwin/arm64

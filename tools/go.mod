@@ -1,4 +1,4 @@
-// Tools that `make lint` runs, pinned apart from what ships; and dist, which `make dist` runs.
+// Tools that `make lint` runs, pinned apart from what ships.
 module github.com/ottla-io/ottla/tools
 
 go 1.26.0

@@ -65,9 +65,10 @@ var allowed = map[string][]string{
 	"sim": join(upToRules(), "replication", "api", "server", "admin", "inspect"),
 
 	// 8. Entry.
-	"cmd/ottla": {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile", "top"},
-	"ottlatest": {"", "inspect", "config", "vfs"},
-	"streams":   nil, // speaks only the Kafka protocol
+	"cmd/ottla":   {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile", "top"},
+	"ottlatest":   {"", "inspect", "config", "vfs"},
+	"deploy/dist": nil, // the program that packs what is released; it asks the binary for the rest
+	"streams":     nil, // speaks only the Kafka protocol
 }
 
 func join(first []string, more ...string) []string { return append(slices.Clone(first), more...) }

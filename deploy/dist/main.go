@@ -4,7 +4,7 @@
 // The same commit gives the same bytes, wherever and whenever it runs: the binary is built by the toolchain that go.mod names, and all that
 // packs it is here, in Go's standard library, and takes times, owners and modes from nobody but the flags. Hence no tar, gzip or dpkg-deb,
 // whose bytes differ by version; and no nfpm, GoReleaser or cyclonedx-gomod, each hundreds of modules for what is three hundred lines.
-// 'make dist' calls it, and tools/dist-check.sh proves it.
+// 'make dist' calls it, and deploy/dist-check.sh proves it.
 package main
 
 import (
@@ -45,8 +45,8 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("dist", flag.ContinueOnError)
 	var r release
-	flags.StringVar(&r.source, "source", "..", "directory of the checkout")
-	flags.StringVar(&r.out, "out", "../dist", "directory to make it in; emptied before")
+	flags.StringVar(&r.source, "source", ".", "directory of the checkout")
+	flags.StringVar(&r.out, "out", "dist", "directory to make it in; emptied before")
 	flags.StringVar(&r.version, "version", "", "version, as git describe says it")
 	flags.StringVar(&r.commit, "commit", "", "commit")
 	epoch := flags.Int64("epoch", 0, "time of the commit in seconds since 1970: SOURCE_DATE_EPOCH")

@@ -27,18 +27,24 @@ var javaFlags = map[string][]string{
 // feed appends flights to the file that a source reads, in steps, each when the one before it is nearly in the topic.
 func (b *bench) feed(file string, from, to int, alive ...*process) {
 	b.t.Helper()
+	const step = 1000
+	for ; from < to; from += step {
+		end := min(from+step, to)
+		b.extend(file, from, end)
+		b.until(fmt.Sprintf("the topic has flights up to %d", end-step/2), func() bool { return b.size("flights") >= end-step/2 }, alive...)
+	}
+}
+
+// extend appends flights to a file.
+func (b *bench) extend(file string, from, to int) {
+	b.t.Helper()
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer out.Close()
-	const step = 1000
-	for ; from < to; from += step {
-		end := min(from+step, to)
-		if _, err := out.WriteString(strings.Join(b.flights[from:end], "\n") + "\n"); err != nil {
-			b.t.Fatal(err)
-		}
-		b.until(fmt.Sprintf("the topic has flights up to %d", end-step/2), func() bool { return b.size("flights") >= end-step/2 }, alive...)
+	if _, err := out.WriteString(strings.Join(b.flights[from:to], "\n") + "\n"); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
@@ -55,7 +61,7 @@ func TestConnectStandalone(t *testing.T) {
 	worker := b.java("worker", "connect", "org.apache.kafka.connect.cli.ConnectStandalone", args...)
 	b.feed(from, 0, 8000, worker)
 	b.broker.Kill()
-	b.write(from, strings.Join(b.flights[:12_000], "\n")+"\n") // the source goes on reading
+	b.extend(from, 8000, 12_000) // the source goes on reading
 	if err := b.broker.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +82,7 @@ func TestConnectStandalone(t *testing.T) {
 		"file to topic to file; broker killed, worker restarted: the topic is the file, line by line; the sink wrote %d lines again", copies))
 }
 
-// TestConnectDistributed: the same with two workers, of which one is killed, and then the broker.
+// TestConnectDistributed: the same with two workers, of which the one that reads the file is killed, and then the broker.
 func TestConnectDistributed(t *testing.T) {
 	b := newBench(t)
 	b.create("flights", 4)
@@ -95,31 +101,58 @@ func TestConnectDistributed(t *testing.T) {
 	b.hire(rest[1], b.config("connect/source.properties", "/var/lib/flights.jsonl", from))
 	b.hire(rest[1], b.config("connect/sink.properties", "/var/lib/flights.copy", to))
 	b.feed(from, 0, 6000, workers...)
-	workers[0].kill()
-	b.feed(from, 6000, 12_000, workers[1])
+	b.until("the source's offset is committed", func() bool { return b.size("connect-offsets") > 0 }, workers...)
+	reads := b.owner(rest[1], "flights-source", rest)
+	workers[reads].kill()
+	left := workers[1-reads]
+	b.feed(from, 6000, 12_000, left)
+	var missing, again, copies int
+	b.until("the topic has what was fed", func() bool {
+		missing, again = b.all("the topic", b.values("flights"))
+		return missing == len(b.flights)-12_000
+	}, left)
+	// What a worker had not committed when it was killed is read again: seconds of it, not all.
+	if again >= 6000 {
+		t.Errorf("%d records are in the topic again: the source began at the start of its file, not at the offset in connect-offsets", again)
+	}
 	b.broker.Kill()
-	b.write(from, strings.Join(b.flights[:16_000], "\n")+"\n")
+	b.extend(from, 12_000, 16_000)
 	if err := b.broker.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	b.feed(from, 16_000, len(b.flights), workers[1])
-	var missing, again, copies int
+	b.feed(from, 16_000, len(b.flights), left)
 	b.until("the topic has all", func() bool {
 		if b.size("flights") < len(b.flights) {
 			return false
 		}
 		missing, again = b.all("the topic", b.values("flights"))
 		return missing == 0
-	}, workers[1])
-	b.until("the sink has all", func() bool { missing, copies = b.all("the sink's file", lines(to)); return missing == 0 }, workers[1])
-	// What a worker had not committed when it was killed is read again: seconds of it, not all.
-	if again >= 6000 {
-		t.Errorf("%d records are in the topic again: the source began at the start of its file, not at the offset in connect-offsets", again)
-	}
+	}, left)
+	b.until("the sink has all", func() bool { missing, copies = b.all("the sink's file", lines(to)); return missing == 0 }, left)
 	b.compacted("connect-configs", "connect-offsets", "connect-status")
-	workers[1].stop()
+	left.stop()
 	b.record("Kafka Connect, distributed", jarVersion(t, "connect", "connect-runtime"), fmt.Sprintf(
-		"two workers, one killed, broker killed: no flight is missing; %d records in the topic again, %d lines of the sink", again, copies))
+		"two workers, the one that reads the file killed, broker killed: no flight is missing; %d records in the topic again, %d lines of the sink", again, copies))
+}
+
+// owner is which of the workers, by their REST addresses, runs the only task of a connector; the one at address is asked.
+func (b *bench) owner(address, connector string, workers []string) (which int) {
+	b.t.Helper()
+	b.until(connector+" runs somewhere", func() bool {
+		var status struct {
+			Tasks []struct {
+				State  string `json:"state"`
+				Worker string `json:"worker_id"`
+			} `json:"tasks"`
+		}
+		body, err := get(address + "/connectors/" + connector + "/status")
+		if err != nil || json.Unmarshal([]byte(body), &status) != nil || len(status.Tasks) != 1 {
+			return false
+		}
+		which = slices.Index(workers, status.Tasks[0].Worker)
+		return which >= 0 && status.Tasks[0].State == "RUNNING"
+	})
+	return which
 }
 
 // hire gives a connector to the worker whose REST is at address.

@@ -3,7 +3,6 @@ package groups
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -125,20 +124,6 @@ func TestGroups(t *testing.T) {
 	if t.Failed() {
 		t.Log("the broker said, at the end:", tail(b.Output()))
 	}
-}
-
-// record writes down what the members of a group ran with, if the environment asks for it.
-func (g *group) record(t *testing.T, watch *results.Watch) {
-	t.Helper()
-	if os.Getenv("OTTLA_RESULTS") == "" {
-		return
-	}
-	software, apis := watch.Seen(func(r results.Request) bool {
-		return r.ClientID != writerID && (r.Group == g.name || r.Topic == g.name)
-	})
-	program := cmp.Or(map[string]string{"java": "kafka", "platformatic": "@platformatic/kafka"}[g.client], g.client)
-	results.Record(t, "results.json", results.Entry{Name: g.name, Version: results.Versions(t)[program], Clients: software, APIs: apis,
-		Did: strings.Join(slices.Compact(slices.Clone(g.protocols[:])), ", then ")})
 }
 
 func tail(text string) string { return text[max(0, len(text)-4000):] }
@@ -493,8 +478,15 @@ func (g *group) checkCommitted() error {
 			return fmt.Errorf("partition %d is committed up to %d, and nobody has seen %d", o.Partition, o.At, lost)
 		}
 	}
+	return g.goesBack(before, g.committed)
+}
+
+// goesBack says where what is committed is less than it was. @platformatic/kafka is let off: when a commit meets a rebalance, it joins anew and
+// repeats the commit in the new generation, even if the partition is another member's by then, who has committed more (seen in 1.35.0, #commit
+// of its consumer.js). In the classic protocol no coordinator can tell that from a member that reads again.
+func (g *group) goesBack(before, after kadm.OffsetResponses) error {
 	for _, o := range before.Sorted() {
-		if now, ok := g.committed.Lookup(o.Topic, o.Partition); !ok || now.At < o.At {
+		if now, ok := after.Lookup(o.Topic, o.Partition); !ok || now.At < o.At && g.client != "platformatic" {
 			return fmt.Errorf("partition %d was committed up to %d, and now to %d", o.Partition, o.At, now.At)
 		}
 	}
@@ -512,10 +504,8 @@ func (g *group) both() error {
 	if err != nil {
 		return err
 	}
-	for _, o := range before.Sorted() {
-		if now, ok := after.Lookup(o.Topic, o.Partition); !ok || now.At < o.At {
-			return fmt.Errorf("partition %d was committed up to %d before the broker was killed, and %d after", o.Partition, o.At, now.At)
-		}
+	if err := g.goesBack(before, after); err != nil {
+		return err
 	}
 	if err := g.reads(g.members[2]); err != nil {
 		return err

@@ -2,17 +2,22 @@ package groups
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/ottla-io/ottla/test/broker"
+	"github.com/ottla-io/ottla/test/results"
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -142,4 +147,18 @@ func runSegmentio(ctx context.Context, out *bufio.Writer, bootstrap, group, topi
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
+}
+
+// record writes down what the members of a group ran with, if the environment asks for it.
+func (g *group) record(t *testing.T, watch *results.Watch) {
+	t.Helper()
+	if os.Getenv("OTTLA_RESULTS") == "" {
+		return
+	}
+	software, apis := watch.Seen(func(r results.Request) bool {
+		return r.ClientID != writerID && (r.Group == g.name || r.Topic == g.name)
+	})
+	program := cmp.Or(map[string]string{"java": "kafka", "platformatic": "@platformatic/kafka"}[g.client], g.client)
+	results.Record(t, "results.json", results.Entry{Name: g.name, Version: results.Versions(t)[program], Clients: software, APIs: apis,
+		Did: strings.Join(slices.Compact(slices.Clone(g.protocols[:])), ", then ")})
 }

@@ -57,6 +57,11 @@ if ! done_for java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.
   javac -nowarn -d "$cache/java" -cp "$cache/kafka/*" "$here"/{clients,groups}/java/*.java
   mark java "$(cat "$here"/{clients,groups}/java/*.java "$here/kafka/pom.xml")"
 fi
+if ! done_for tools "$(cat "$here"/tools/java/*.java "$here/kafka/pom.xml")"; then
+  rm -rf "$cache/tools"; mkdir -p "$cache/tools"
+  javac -nowarn -d "$cache/tools" -cp "$cache/kafka/*" "$here"/tools/java/*.java
+  mark tools "$(cat "$here"/tools/java/*.java "$here/kafka/pom.xml")"
+fi
 if ! done_for receiver "$(cat "$here"/kafka/java/*.java "$here/kafka/pom.xml")"; then
   rm -rf "$cache/receiver"; mkdir -p "$cache/receiver"
   javac -nowarn -d "$cache/receiver" -cp "$cache/kafka/*" "$here"/kafka/java/*.java

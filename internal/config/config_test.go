@@ -212,7 +212,7 @@ func TestValidateTopicTogether(t *testing.T) {
 
 func TestLayers(t *testing.T) {
 	l := &Layers{
-		Topic:                map[string]string{"max.message.bytes": " 100 ", "cleanup.policy": "compact, delete", "preallocate": "TRUE", "segment.jitter.ms": "999999999999"},
+		Topic:                map[string]string{"max.message.bytes": " 100 ", "cleanup.policy": "compact, delete", "preallocate": "TRUE", "segment.jitter.ms": "999999999999", "leader.replication.throttled.replicas": "0:1"},
 		DynamicBroker:        map[string]string{"log.retention.ms": "not a number"},
 		DynamicDefaultBroker: map[string]string{"min.insync.replicas": "2", "ottla.durability": "replicated"},
 		Static:               map[string]string{"log.retention.hours": "5", "message.max.bytes": "2000000", "log.roll.ms": "700000", "min.insync.replicas": "3", "node.id": "7"},
@@ -238,6 +238,7 @@ func TestLayers(t *testing.T) {
 		{Topic, "min.insync.replicas", "2", DynamicDefaultBroker, []EntrySynonym{{"min.insync.replicas", "2", false, DynamicDefaultBroker}, {"min.insync.replicas", "3", false, StaticBroker}, {"min.insync.replicas", "1", false, Default}}},
 		{Topic, "cleanup.policy", "compact,delete", DynamicTopic, []EntrySynonym{{"cleanup.policy", "compact,delete", false, DynamicTopic}, {"log.cleanup.policy", "delete", false, Default}}},
 		{Topic, "remote.storage.enable", "false", Default, nil},
+		{Topic, "leader.replication.throttled.replicas", "0:1", DynamicTopic, []EntrySynonym{{"leader.replication.throttled.replicas", "0:1", false, DynamicTopic}}},
 		{Broker, "log.retention.hours", "5", StaticBroker, []EntrySynonym{{"log.retention.hours", "5", false, StaticBroker}, {"log.retention.hours", "168", false, Default}}},
 	} {
 		e, ok := l.Describe(c.scope, c.name)

@@ -157,11 +157,11 @@ func (l *Layers) describe(r *row) Entry {
 		e.Synonyms = append(e.Synonyms, s)
 		return true
 	})
-	if len(r.Synonyms) == 0 && r.Scope == Topic && e.Source == Default {
-		e.Synonyms = nil // Kafka lists none for settings that only topics have
-	}
-	if r.Scope == ClientMetrics { // of which Kafka never tells the default as a synonym
+	if r.Scope == ClientMetrics || r.Scope == Topic && len(r.Synonyms) == 0 { // of which Kafka never tells the default as a synonym
 		e.Synonyms = slices.DeleteFunc(e.Synonyms, func(s EntrySynonym) bool { return s.Source == Default })
+		if len(e.Synonyms) == 0 {
+			e.Synonyms = nil
+		}
 	}
 	return e
 }

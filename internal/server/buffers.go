@@ -10,6 +10,8 @@ import (
 const (
 	// readBytes is one read, and the largest frame that needs no buffer of its own.
 	readBytes = 64 << 10
+	// bulkReadBytes is one read of a connection that sends frames of about that size one after the other: it gets several at once.
+	bulkReadBytes = 256 << 10
 	// stashBytes keeps the beginning of a frame while its client makes a pause, so that a slow client holds little.
 	stashBytes = 4 << 10
 	// growthFactor is how much larger than what has arrived a frame's buffer may be.

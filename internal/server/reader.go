@@ -61,11 +61,20 @@ func (c *connection) begin() (rests bool, end *ending) {
 	if end := c.arrived(n, len(c.first), err); end != nil {
 		return false, end
 	}
-	if end := c.borrowInput(readBytes); end != nil {
+	if end := c.borrowInput(c.readSize()); end != nil {
 		return false, end
 	}
 	c.end += copy(c.input.bytes[c.end:], c.first[:n])
 	return false, nil
+}
+
+// readSize is what a read should ask for: more of a client that has sent frames of about that size before. Those of a client that has sent much
+// larger ones are read straight into buffers of their own, where what was read ahead of them would have to be copied.
+func (c *connection) readSize() int {
+	if c.proven > readBytes && c.proven <= bulkReadBytes/2 {
+		return bulkReadBytes
+	}
+	return readBytes
 }
 
 // fill reads at least one byte more.
@@ -143,7 +152,7 @@ func (c *connection) handleBatch() *ending {
 		}
 		if total == 0 || c.end-c.start < total {
 			c.flush()
-			if total > readBytes {
+			if total > len(c.input.bytes) {
 				return c.readLarge(total)
 			}
 			return c.settle(handled > 0)
@@ -219,6 +228,9 @@ func (c *connection) settle(begun bool) *ending {
 	if begun || !c.inFrame.Load() {
 		c.inFrame.Store(true)
 		c.frameDue = c.received + limits.FrameTime
+		if len(c.input.bytes) > readBytes { // readLarge would give as much
+			c.frameDue += limits.FrameTime
+		}
 	}
 	if c.drained && left <= stashBytes {
 		if end := c.borrowInput(stashBytes); end != nil {

@@ -175,15 +175,15 @@ func (l *Log) endBelow(s *segment, h *handle, position int64, r readRange) (int6
 	return p.position, nil
 }
 
+// walkBatches is up to how many batches a walk from header to header is cheaper than a search in the index file, which takes some five reads.
+const walkBatches = 4
+
 // trim finds the last batch boundary at or below target; the returned place begins there. With minOne the boundary
 // is after the first batch at least.
 func (s *segment) trim(h *handle, position, target int64, minOne bool) (place, error) {
-	at := max(position, s.boundaryBelow(target))
-	if at > target {
-		at = position
-	}
 	w := newWalker(h.file, s.size.Load())
 	defer w.close()
+	at, searched := position, false
 	for next := ids.Offset(-1); ; {
 		if at >= w.end {
 			return place{position: at, base: next}, nil
@@ -195,6 +195,13 @@ func (s *segment) trim(h *handle, position, target int64, minOne bool) (place, e
 				continue
 			}
 			return place{}, s.damaged(at, err)
+		}
+		if !searched && walkBatches*size < target-at {
+			searched = true
+			if hint := s.boundaryBelow(target); hint > at && hint <= target {
+				at, next = hint, -1
+				continue
+			}
 		}
 		if next < 0 {
 			next = head.BaseOffset()

@@ -21,16 +21,16 @@ import (
 // besidePhase is how long each phase of B4b is measured; what it begins with is left out, since the broker is told first.
 const besidePhase, besideSettle = 4 * time.Second, time.Second
 
-// printBeside is the latency of produces, one at a time, while the same broker takes 6 MB/s for other topics: in phases in which those topics are kept, and in
+// measureBeside is the latency of produces, one at a time, while the same broker takes 6 MB/s for other topics: in phases in which those topics are kept, and in
 // phases in which they are compacted and cut by retention all the time. What the two differ by is what background work costs whoever waits. The phases
 // alternate within one broker, in the order ABBA, because a disk's latency drifts by more than the difference.
-func printBeside(o options, root string) error {
+func measureBeside(o options, root string, report *report) error {
 	if !o.wants("B4b") || !o.ottla || o.short && o.rows == "" { // a second of it would show nothing
 		return nil
 	}
 	fmt.Printf("\nB4b latency from the intended time, 200 a second, 1 in flight, acks=all, beside 6 MB/s for other topics\n")
 	for _, mode := range []string{"replicated", "fsync"} {
-		if err := besideOthers(o, root, mode); err != nil {
+		if err := besideOthers(o, root, mode, report); err != nil {
 			return fmt.Errorf("B4b [%s]: %w", mode, err)
 		}
 	}
@@ -46,7 +46,7 @@ var besideTopics = []struct {
 	{"compacted", map[string]string{"cleanup.policy": "compact"}, map[string]string{"cleanup.policy": "delete"}},
 }
 
-func besideOthers(o options, root, mode string) error {
+func besideOthers(o options, root, mode string, report *report) error {
 	dir, err := os.MkdirTemp(root, "beside-")
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func besideOthers(o options, root, mode string) error {
 	if err != nil {
 		return err
 	}
-	both.print(mode, background)
+	both.note(report, mode, background)
 	return nil
 }
 
@@ -94,7 +94,7 @@ type besideLatencies struct {
 
 // besidePhases goes through a rest, two works and a rest in each round.
 func besidePhases(b *broker.Broker, rounds int) (r besideLatencies, err error) {
-	ask := smallRequests("watched", -1)[0]
+	ask := smallRequests("watched", -1, 1)[0]
 	for range rounds {
 		for _, work := range []int{0, 1, 1, 0} {
 			for _, t := range besideTopics {
@@ -115,16 +115,16 @@ func besidePhases(b *broker.Broker, rounds int) (r besideLatencies, err error) {
 	return r, nil
 }
 
-func (r besideLatencies) print(mode, background string) {
+func (r besideLatencies) note(report *report, mode, background string) {
 	for work, what := range []string{"kept", "compacted and retained"} {
 		one := sample{load: sorted(load{latencies: r.all[work]})}
-		fmt.Printf("  [%s] %-22s p50 %.0f, p99 %.0f, p99.9 %.0f µs; p99 of each phase %s\n", mode, what, one.percentile(0.5), one.percentile(0.99), one.percentile(0.999), spread(r.p99[work], "%.0f"))
+		report.note("B4b, a produce at a time beside 6 MB/s for other topics [%s], those %s: p50 %.0f, p99 %.0f, p99.9 %.0f µs; p99 of each phase %s", mode, what, one.percentile(0.5), one.percentile(0.99), one.percentile(0.999), spread(r.p99[work], "%.0f"))
 	}
 	var more []float64
 	for i := range r.p99[0] {
 		more = append(more, r.p99[1][i]-r.p99[0][i])
 	}
-	fmt.Printf("  [%s] p99 more by %s µs in pairs of phases; background work: %s\n", mode, spread(more, "%.0f"), background)
+	report.note("B4b [%s]: p99 more by %s µs in pairs of phases; background work: %s", mode, spread(more, "%.0f"), background)
 }
 
 func createWith(addr, topic string, partitions int32, configs map[string]string) error {

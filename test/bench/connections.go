@@ -110,7 +110,7 @@ func idleConnections(kind broker.Kind, root string, n int, r *report) error {
 		return err
 	}
 	busy := func() (p99 float64, err error) {
-		done, err := roundTrips(b.Addr(), func(int) *request { return smallRequests("busy", -1)[0] }, 1, 1000, time.Second)
+		done, err := roundTrips(b.Addr(), func(int) *request { return smallRequests("busy", -1, 1)[0] }, 1, 1000, time.Second)
 		return sample{load: sorted(done)}.percentile(0.99), err
 	}
 	if _, err := busy(); err != nil { // warm

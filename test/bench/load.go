@@ -92,6 +92,34 @@ func pipelined(addr string, requests []*request, inFlight int, payload int64, li
 	return done, err
 }
 
+// abreast runs n of the same load at once, and adds them up.
+func abreast(n int, run func() (load, error)) (load, error) {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		all   load
+	)
+	start := time.Now()
+	for range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			part, err := run()
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil {
+				first = err
+			}
+			all.requests += part.requests
+			all.payload += part.payload
+		}()
+	}
+	wg.Wait()
+	all.wall = time.Since(start)
+	return all, first
+}
+
 // roundTrips runs connections producers, each with one request in flight, for the given time. With perSecond > 0 each producer sends at its
 // share of that rate and latency counts from the intended time; otherwise back to back.
 func roundTrips(addr string, of func(producer int) *request, connections, perSecond int, limit time.Duration) (load, error) {

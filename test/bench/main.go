@@ -110,14 +110,8 @@ func run() error {
 	if r.Machine, err = describeMachine(o); err != nil {
 		return err
 	}
-	if err := measureStart(o, root, r); err != nil {
-		return err
-	}
-	if err := measureConnections(o, root, r); err != nil {
-		return err
-	}
-	for _, print := range []func(options, string) error{printPartitions, printRecovery, printBeside} {
-		if err := print(o, root); err != nil {
+	for _, measure := range []func(options, string, *report) error{measureStart, measureConnections, measurePartitions, measureRecovery, measureBeside} {
+		if err := measure(o, root, r); err != nil {
 			return err
 		}
 	}

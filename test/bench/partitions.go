@@ -24,8 +24,8 @@ const (
 
 func manyTopic(n int) string { return fmt.Sprintf("many%02d", n) }
 
-// printPartitions is B11 and B12b: what 10,000 partitions cost at rest, in use, over stops and crashes, and to delete.
-func printPartitions(o options, root string) error {
+// measurePartitions is B11 and B12b: what 10,000 partitions cost at rest, in use, over stops and crashes, and to delete.
+func measurePartitions(o options, root string, r *report) error {
 	if !o.wants("B11") || !o.ottla {
 		return nil
 	}
@@ -40,7 +40,7 @@ func printPartitions(o options, root string) error {
 		return err
 	}
 	defer b.Kill()
-	if err := printLife(o, b); err != nil {
+	if err := measureLife(o, b, r); err != nil {
 		return fmt.Errorf("B11: %w\n%s", err, lastOf(b.Output()))
 	}
 	return nil
@@ -48,19 +48,19 @@ func printPartitions(o options, root string) error {
 
 func lastOf(text string) string { return text[max(0, len(text)-3000):] }
 
-func printLife(o options, b *broker.Broker) error {
+func measureLife(o options, b *broker.Broker, report *report) error {
 	took, err := createMany(b.Addr())
 	if err != nil {
 		return err
 	}
-	if err := printRest(o, b, fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
+	if err := measureRest(o, b, report, fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
 		return err
 	}
 	start := time.Now()
 	if err := produceEverywhere(b.Addr()); err != nil {
 		return err
 	}
-	if err := printRest(o, b, fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
+	if err := measureRest(o, b, report, fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
 		return err
 	}
 	start = time.Now()
@@ -72,14 +72,14 @@ func printLife(o options, b *broker.Broker) error {
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(o, b, fmt.Sprintf("stopped in %.0f ms, started again in %.0f ms", ms(stopped), ms(took))); err != nil {
+	if err := measureRest(o, b, report, fmt.Sprintf("stopped in %.0f ms, started again in %.0f ms", ms(stopped), ms(took))); err != nil {
 		return err
 	}
 	b.Kill()
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(o, b, fmt.Sprintf("killed at rest, started again in %.0f ms", ms(took))); err != nil {
+	if err := measureRest(o, b, report, fmt.Sprintf("killed at rest, started again in %.0f ms", ms(took))); err != nil {
 		return err
 	}
 	if err := produceEverywhere(b.Addr()); err != nil {
@@ -89,19 +89,19 @@ func printLife(o options, b *broker.Broker) error {
 	if took, err = b.RestartTimed(ready); err != nil {
 		return err
 	}
-	if err := printRest(o, b, fmt.Sprintf("killed right after a batch to each, started again in %.0f ms", ms(took))); err != nil {
+	if err := measureRest(o, b, report, fmt.Sprintf("killed right after a batch to each, started again in %.0f ms", ms(took))); err != nil {
 		return err
 	}
 	if took, err = deleteMany(b.Addr()); err != nil {
 		return err
 	}
-	return printRest(o, b, fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
+	return measureRest(o, b, report, fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// printRest describes the process after it had a moment to settle: memory, descriptors, goroutines' work while nobody asks for anything.
-func printRest(o options, b *broker.Broker, after string) error {
+// measureRest describes the process after it had a moment to settle: memory, descriptors, goroutines' work while nobody asks for anything.
+func measureRest(o options, b *broker.Broker, r *report, after string) error {
 	settle, watch := 2*time.Second, 5*time.Second
 	if o.short {
 		settle, watch = 500*time.Millisecond, time.Second
@@ -120,7 +120,7 @@ func printRest(o options, b *broker.Broker, after string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %s: RSS %.0f MB (peak %.0f), %d descriptors, idle CPU %.1f %%\n", after, used.rssMB, used.peakMB, len(files),
+	r.note("B11, 10,000 partitions, %s: RSS %.0f MB (peak %.0f), %d descriptors, idle CPU %.1f %%", after, used.rssMB, used.peakMB, len(files),
 		100*(used.cpu-before.cpu).Seconds()/watch.Seconds())
 	return nil
 }

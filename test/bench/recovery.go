@@ -9,8 +9,8 @@ import (
 	"github.com/ottla-io/ottla/test/broker"
 )
 
-// printRecovery is B12c: a gigabyte in 100 partitions, killed while more is written, until the next process takes a batch and gives one out.
-func printRecovery(o options, root string) error {
+// measureRecovery is B12c: a gigabyte in 100 partitions, killed while more is written, until the next process takes a batch and gives one out.
+func measureRecovery(o options, root string, report *report) error {
 	if !o.wants("B12") || !o.ottla {
 		return nil
 	}
@@ -29,7 +29,7 @@ func printRecovery(o options, root string) error {
 			}
 			ready, again, readMB = append(ready, ms(r.ready)), append(again, ms(r.again)), append(readMB, r.readMB)
 		}
-		fmt.Printf("  [%s] ready after %s ms, having read %s MB; killed again at rest, after %s ms\n", mode, spread(ready, "%.0f"), spread(readMB, "%.0f"), spread(again, "%.0f"))
+		report.note("B12c, killed with %d MB in %d partitions, under load [%s]: ready after %s ms, having read %s MB; killed again at rest, after %s ms", payload>>20, partitions, mode, spread(ready, "%.0f"), spread(readMB, "%.0f"), spread(again, "%.0f"))
 	}
 	return nil
 }

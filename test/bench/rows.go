@@ -33,10 +33,14 @@ func bulkRequests(topic string, acks int16) []*request {
 	return requests
 }
 
-// smallRequests is one record of 1 KiB for partition 0.
-func smallRequests(topic string, acks int16) []*request {
+// smallRequests are one record of 1 KiB each, one a partition.
+func smallRequests(topic string, acks int16, partitions int) []*request {
 	batch, _ := newBatch(1, 1024, 0)
-	return []*request{newRequest(topic, 0, acks, batch, 1, 1024)}
+	requests := make([]*request, partitions)
+	for p := range requests {
+		requests[p] = newRequest(topic, int32(p), acks, batch, 1, 1024)
+	}
+	return requests
 }
 
 // batches are requests with batches of at most maxBytes, of records of a size, one for each partition; raw or compressed.
@@ -72,7 +76,7 @@ func (o options) flood(name, what, mode string, requests func(topic string) []*r
 
 func (o options) trips(name, what, mode string, connections, perSecond int) row {
 	return row{name: name, what: what, mode: mode, partitions: 1, unit: "req", latency: true, run: func(addr, topic string) (load, error) {
-		return roundTrips(addr, func(int) *request { return smallRequests(topic, -1)[0] }, connections, perSecond, o.each)
+		return roundTrips(addr, func(int) *request { return smallRequests(topic, -1, 1)[0] }, connections, perSecond, o.each)
 	}}
 }
 
@@ -101,7 +105,7 @@ func produceRows(o options) []row {
 	deep := func(mode string) row {
 		return row{name: "B3b", what: "one 1 KiB record a request, 1 connection × 64 in flight, acks=all", mode: mode, partitions: 1, unit: "req",
 			run: func(addr, topic string) (load, error) {
-				return pipelined(addr, smallRequests(topic, -1), 64, 0, o.each)
+				return pipelined(addr, smallRequests(topic, -1, 1), 64, 0, o.each)
 			}}
 	}
 	all := []row{
@@ -149,7 +153,7 @@ func consumeRows(o options) []row {
 	latency := func(mode string, perSecond int) row {
 		return row{name: "B5", what: fmt.Sprintf("end to end: 1 producer, 1 consumer, 1 KiB, %d a second, from the intended time, acks=%d", perSecond, acksOf(mode)), mode: mode,
 			partitions: 1, unit: "message", latency: true, run: func(addr, topic string) (load, error) {
-				return endToEnd(addr, smallRequests(topic, acksOf(mode))[0], topic, perSecond, o.each)
+				return endToEnd(addr, smallRequests(topic, acksOf(mode), 1)[0], topic, perSecond, o.each)
 			}}
 	}
 	spread := func(mode string, consumers int) row {
@@ -177,33 +181,6 @@ func consumeRows(o options) []row {
 	}
 	return append(all, latency("replicated", 20_000), latency("fsync", 200), latency("fsync", 1000), spread("replicated", 10), spread("fsync", 1), spread("fsync", 10),
 		warm("replicated", 64<<10), warm("fsync", 1<<20), cold)
-}
-
-// growthRows show how cost grows: the same work over more partitions, and over more connections.
-func growthRows(o options) (all []row) {
-	payload := o.payload / 2
-	for _, n := range []int{1, 10, 100, 1000} {
-		r := o.flood("G1", fmt.Sprintf("bulk over %d partitions: 64 KiB batches of 1 KiB records, 5 in flight, acks=1", n), "replicated",
-			func(topic string) []*request { return batches(topic, 1, n, 1024, 64<<10, "") }, n, payload)
-		r.curve, r.x = "produce: CPU per GB by partitions", n
-		all = append(all, r)
-	}
-	for _, n := range []int{1, 10, 100, 1000} {
-		all = append(all, row{name: "G2", what: fmt.Sprintf("catch-up over %d partitions, at most 1 MiB of each a fetch", n), mode: "replicated", partitions: n, unit: "GB",
-			curve: "consume: CPU per GB by partitions", x: n,
-			prepare: func(addr, topic string) error { return fill(addr, batches(topic, -1, n, 1024, 64<<10, ""), payload) },
-			run: func(addr, topic string) (load, error) {
-				return catchUp(addr, topic, batches(topic, -1, n, 1024, 64<<10, ""), payload, 1<<20)
-			}})
-	}
-	for _, mode := range []string{"replicated", "fsync"} {
-		for _, n := range []int{1, 10, 100, 1000} {
-			r := o.trips("G3", fmt.Sprintf("one 1 KiB record a request, %d connections × 1 in flight, acks=all", n), mode, n, 0)
-			r.curve, r.x = "produce: CPU per request by connections, "+mode, n
-			all = append(all, r)
-		}
-	}
-	return all
 }
 
 // sample is one system's round.

@@ -114,7 +114,7 @@ func (s *brokers) warm() error {
 		return err
 	}
 	for _, inFlight := range []int{1, 16} {
-		if _, err := pipelined(s.b.Addr(), smallRequests("warm", -1), inFlight, 10_000<<10, 20*time.Second); err != nil {
+		if _, err := pipelined(s.b.Addr(), smallRequests("warm", -1, 1), inFlight, 10_000<<10, 20*time.Second); err != nil {
 			return err
 		}
 	}

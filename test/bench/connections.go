@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,9 +155,70 @@ func idleConnections(kind broker.Kind, root string, n int, r *report) error {
 	if err != nil {
 		return err
 	}
+	beforeTrickle, err := usageOf(b.PID())
+	if err != nil {
+		return err
+	}
+	slow, err := trickle(conns, smallRequests("busy", 1, 1)[0], trickleFor)
+	if err != nil {
+		return err
+	}
+	used, err := usageOf(b.PID())
+	if err != nil {
+		return err
+	}
 	r.note("B13, %s: %d connections, idle for %v, take %.1f KiB each in use, %.1f KiB resident, after two collections; opened at %.0f a second; %.1f %% of a core while idle; a busy client's p99 is %.0f µs among them, %.0f µs alone",
 		kind, n, restAfter, (inUseAfter-inUseBefore)/1024/float64(n), (after.rssMB-before.rssMB)*1024/float64(n), float64(n)/opened.Seconds(), 100*(idle.cpu-after.cpu).Seconds()/2, among, alone)
+	one := sample{load: sorted(slow)}
+	r.note("B13, %s: each of the %d produces one record a second for %v: %.1f µs of CPU a request, p50 %.0f, p99 %.0f µs from the intended time; resident %.0f MB",
+		kind, n, trickleFor, float64((used.cpu-beforeTrickle.cpu).Microseconds())/float64(slow.requests), one.percentile(0.5), one.percentile(0.99), used.rssMB)
 	return nil
+}
+
+// trickleFor is how long connections are measured that are used once a second.
+const trickleFor = 10 * time.Second
+
+// trickle sends a request a second on each connection, evenly over the second; latency counts from the intended time.
+func trickle(conns []net.Conn, r *request, limit time.Duration) (load, error) {
+	const workers = 16
+	var (
+		wg    sync.WaitGroup
+		parts [workers]load
+		errs  [workers]error
+	)
+	start := time.Now().Add(50 * time.Millisecond)
+	for worker := range workers {
+		wg.Go(func() {
+			part, buf, frame := &parts[worker], []byte(nil), slices.Clone(r.frame)
+			for second := 0; time.Duration(second)*time.Second < limit; second++ {
+				for i := worker; i < len(conns); i += workers {
+					at := start.Add(time.Duration(second)*time.Second + time.Second*time.Duration(i)/time.Duration(len(conns)))
+					waitUntil(at)
+					binary.BigEndian.PutUint32(frame[8:], uint32(second))
+					_, err := conns[i].Write(frame)
+					if err == nil {
+						buf, err = readResponse(conns[i], buf)
+					}
+					if err == nil {
+						err = r.checkResponse(buf, uint32(second))
+					}
+					if err != nil {
+						errs[worker] = err
+						return
+					}
+					part.latencies = append(part.latencies, time.Since(at))
+					part.requests++
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all := load{wall: time.Since(start)}
+	for i := range parts {
+		all.requests += parts[i].requests
+		all.latencies = append(all.latencies, parts[i].latencies...)
+	}
+	return all, errors.Join(errs[:]...)
 }
 
 // inUse is what Ottla's runtime holds that it could not give back: heap, stacks, and the runtime's own. 0 is unknown.

@@ -163,7 +163,7 @@ func endToEnd(addr string, r *request, topic string, perSecond int, limit time.D
 	start := time.Now().Add(50 * time.Millisecond)
 	intended := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second / time.Duration(perSecond)) }
 	produced := make(chan error, 1)
-	go func() { produced <- paced(addr, r, total, intended) }()
+	go func() { produced <- paced(addr, []*request{r}, total, intended) }()
 	done := load{latencies: make([]time.Duration, 0, total)}
 	for len(done.latencies) < total {
 		_, n, err := f.fetch()
@@ -183,8 +183,8 @@ func endToEnd(addr string, r *request, topic string, perSecond int, limit time.D
 	return done, <-produced
 }
 
-// paced sends a request n times, each at its time or as soon after it as the connection takes it, and checks the answers.
-func paced(addr string, r *request, n int, intended func(int) time.Time) error {
+// paced sends n requests, those given in turn, each at its time or as soon after it as the connection takes it, and checks the answers.
+func paced(addr string, requests []*request, n int, intended func(int) time.Time) error {
 	conn, err := dial(addr)
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func paced(addr string, r *request, n int, intended func(int) time.Time) error {
 		for i := range n {
 			var err error
 			if buf, err = readResponse(in, buf); err == nil {
-				err = r.checkResponse(buf, uint32(i))
+				err = requests[i%len(requests)].checkResponse(buf, uint32(i))
 			}
 			if err != nil {
 				checked <- err
@@ -206,9 +206,9 @@ func paced(addr string, r *request, n int, intended func(int) time.Time) error {
 		}
 		checked <- nil
 	}()
-	frame := append([]byte(nil), r.frame...)
 	for i := range n {
 		waitUntil(intended(i))
+		frame := requests[i%len(requests)].frame
 		binary.BigEndian.PutUint32(frame[8:], uint32(i))
 		if _, err := conn.Write(frame); err != nil {
 			return errors.Join(err, <-checked)
@@ -226,7 +226,7 @@ func fanOut(addr, topic string, requests []*request, consumers, bytesPerSecond i
 		return start.Add(time.Duration(float64(i) * float64(each.payload) / float64(bytesPerSecond) * float64(time.Second)))
 	}
 	failed := make(chan error, consumers+1)
-	go func() { failed <- paced(addr, each, n, intended) }()
+	go func() { failed <- paced(addr, requests[:1], n, intended) }()
 	for range consumers {
 		go func() { failed <- consumeAll(addr, topic, 1, 1<<20, int64(n*each.records)) }()
 	}

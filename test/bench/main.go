@@ -110,6 +110,11 @@ func run() error {
 	if r.Machine, err = describeMachine(o); err != nil {
 		return err
 	}
+	if o.out != "" {
+		if err := r.resume(o.out, o.wants); err != nil {
+			return err
+		}
+	}
 	for _, measure := range []func(options, string, *report) error{measureStart, measureConnections, measurePartitions, measureRecovery, measureBeside} {
 		if err := measure(o, root, r); err != nil {
 			return err
@@ -139,7 +144,8 @@ func measureRows(o options, systems []system, r *report) error {
 				return fmt.Errorf("%s (%s): %w", row.name, row.mode, err)
 			}
 			done[i].print()
-			r.Rows = slices.DeleteFunc(slices.Clone(done), func(m measured) bool { return m.Name == "" })
+			r.Rows = append(slices.Clone(r.earlier), slices.DeleteFunc(slices.Clone(done), func(m measured) bool { return m.Name == "" })...)
+			slices.SortStableFunc(r.Rows, func(a, b measured) int { return compareNames(a.Name, b.Name) })
 			if o.out != "" { // after each row: a run takes an hour, and may fail
 				if err := r.write(o.out); err != nil {
 					return err
@@ -252,7 +258,7 @@ func (r *report) note(format string, args ...any) {
 }
 
 func measureStart(o options, root string, r *report) error {
-	if !o.wants("start") {
+	if !o.wants("B12") {
 		return nil
 	}
 	fmt.Printf("\nempty start\n")

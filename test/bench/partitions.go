@@ -16,31 +16,59 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// manyTopics and partitionsEach are the 10,000 partitions of B11 and B12.
-const (
-	manyTopics     = 100
-	partitionsEach = 100
-)
+// scale is how many partitions B11 and B12 are measured with, in how many topics.
+type scale struct {
+	topics, each int
+	// used: a batch is written to each.
+	used bool
+	// kills: the process is killed, at rest and right after a batch to each.
+	kills bool
+}
+
+func (s scale) partitions() int { return s.topics * s.each }
+
+// scales are the row's sizes. Kafka has files open and mapped for each partition, and half the partitions are as much as fits here.
+func (o options) scales(kind broker.Kind) []scale {
+	switch {
+	case kind == broker.Kafka:
+		return []scale{{100, 50, true, false}}
+	case o.short:
+		return []scale{{100, 100, true, true}}
+	default:
+		return []scale{{10, 100, true, false}, {100, 100, true, true}, {100, 1000, false, false}}
+	}
+}
 
 func manyTopic(n int) string { return fmt.Sprintf("many%02d", n) }
 
-// measurePartitions is B11 and B12b: what 10,000 partitions cost at rest, in use, over stops and crashes, and to delete.
+// measurePartitions is B11 and B12b: what many partitions cost at rest, in use, over stops and crashes, and to delete.
 func measurePartitions(o options, root string, r *report) error {
-	if !o.wants("B11") || !o.ottla {
+	if !o.wants("B11") {
 		return nil
 	}
-	fmt.Printf("\nB11 %d topics of %d partitions [fsync]\n", manyTopics, partitionsEach)
+	fmt.Printf("\nB11 many partitions [Ottla: fsync]\n")
+	for _, kind := range o.kinds() {
+		for _, s := range o.scales(kind) {
+			if err := measureScale(o, root, kind, s, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func measureScale(o options, root string, kind broker.Kind, s scale, r *report) error {
 	dir, err := os.MkdirTemp(root, "many-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b, _, err := broker.StartTimed(broker.Config{Kind: broker.Ottla, Dir: dir}, answersMetadata)
+	b, _, err := broker.StartTimed(broker.Config{Kind: kind, Dir: dir, FullHeap: true}, answersMetadata)
 	if err != nil {
 		return err
 	}
 	defer b.Kill()
-	if err := measureLife(o, b, r); err != nil {
+	if err := (life{o, b, s, r, fmt.Sprintf("B11, %s, %d partitions", kind, s.partitions())}).measure(); err != nil {
 		return fmt.Errorf("B11: %w\n%s", err, lastOf(b.Output()))
 	}
 	return nil
@@ -48,89 +76,100 @@ func measurePartitions(o options, root string, r *report) error {
 
 func lastOf(text string) string { return text[max(0, len(text)-3000):] }
 
-func measureLife(o options, b *broker.Broker, report *report) error {
-	took, err := createMany(b.Addr())
+// life is one broker with many partitions, from their creation to their deletion.
+type life struct {
+	o      options
+	b      *broker.Broker
+	scale  scale
+	report *report
+	name   string
+}
+
+func (l life) measure() error {
+	took, err := createMany(l.b.Addr(), l.scale)
 	if err != nil {
 		return err
 	}
-	if err := measureRest(o, b, report, fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
+	if err := l.rest(fmt.Sprintf("created in %.2f s", took.Seconds())); err != nil {
 		return err
+	}
+	if l.scale.used {
+		start := time.Now()
+		if err := produceEverywhere(l.b.Addr(), l.scale); err != nil {
+			return err
+		}
+		if err := l.rest(fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
-	if err := produceEverywhere(b.Addr()); err != nil {
+	if err := l.b.Stop(); err != nil {
 		return err
 	}
-	if err := measureRest(o, b, report, fmt.Sprintf("one batch of 1 KiB to each partition, acks=all, in %.2f s", time.Since(start).Seconds())); err != nil {
+	if err := l.restart(fmt.Sprintf("stopped in %.0f ms", ms(time.Since(start)))); err != nil {
 		return err
 	}
-	start = time.Now()
-	if err := b.Stop(); err != nil {
+	if l.scale.kills {
+		l.b.Kill()
+		if err := l.restart("killed at rest"); err != nil {
+			return err
+		}
+		if err := produceEverywhere(l.b.Addr(), l.scale); err != nil {
+			return err
+		}
+		l.b.Kill()
+		if err := l.restart("killed right after a batch to each"); err != nil {
+			return err
+		}
+	}
+	if took, err = deleteMany(l.b.Addr(), l.scale); err != nil {
 		return err
 	}
-	stopped := time.Since(start)
-	ready := func(addr string) bool { return producesAndFetches(addr, manyTopic(7)) }
-	if took, err = b.RestartTimed(ready); err != nil {
+	return l.rest(fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
+}
+
+// restart is over once a partition takes a batch and gives it out.
+func (l life) restart(after string) error {
+	took, err := l.b.RestartTimed(func(addr string) bool { return producesAndFetches(addr, manyTopic(7)) })
+	if err != nil {
 		return err
 	}
-	if err := measureRest(o, b, report, fmt.Sprintf("stopped in %.0f ms, started again in %.0f ms", ms(stopped), ms(took))); err != nil {
-		return err
-	}
-	b.Kill()
-	if took, err = b.RestartTimed(ready); err != nil {
-		return err
-	}
-	if err := measureRest(o, b, report, fmt.Sprintf("killed at rest, started again in %.0f ms", ms(took))); err != nil {
-		return err
-	}
-	if err := produceEverywhere(b.Addr()); err != nil {
-		return err
-	}
-	b.Kill()
-	if took, err = b.RestartTimed(ready); err != nil {
-		return err
-	}
-	if err := measureRest(o, b, report, fmt.Sprintf("killed right after a batch to each, started again in %.0f ms", ms(took))); err != nil {
-		return err
-	}
-	if took, err = deleteMany(b.Addr()); err != nil {
-		return err
-	}
-	return measureRest(o, b, report, fmt.Sprintf("all deleted in %.2f s", took.Seconds()))
+	return l.rest(fmt.Sprintf("%s, started again in %.0f ms", after, ms(took)))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// measureRest describes the process after it had a moment to settle: memory, descriptors, goroutines' work while nobody asks for anything.
-func measureRest(o options, b *broker.Broker, r *report, after string) error {
+// rest describes the process after it had a moment to settle: memory, descriptors, goroutines' work while nobody asks for anything.
+func (l life) rest(after string) error {
 	settle, watch := 2*time.Second, 5*time.Second
-	if o.short {
+	if l.o.short {
 		settle, watch = 500*time.Millisecond, time.Second
 	}
 	time.Sleep(settle)
-	before, err := usageOf(b.PID())
+	before, err := usageOf(l.b.PID())
 	if err != nil {
 		return err
 	}
 	time.Sleep(watch)
-	used, err := usageOf(b.PID())
+	used, err := usageOf(l.b.PID())
 	if err != nil {
 		return err
 	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", b.PID()))
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", l.b.PID()))
 	if err != nil {
 		return err
 	}
-	r.note("B11, 10,000 partitions, %s: RSS %.0f MB (peak %.0f), %d descriptors, idle CPU %.1f %%", after, used.rssMB, used.peakMB, len(files),
+	l.report.note("%s, %s: RSS %.0f MB (peak %.0f), %d descriptors, idle CPU %.1f %%", l.name, after, used.rssMB, used.peakMB, len(files),
 		100*(used.cpu-before.cpu).Seconds()/watch.Seconds())
 	return nil
 }
 
 // createMany creates all topics with one request for each, as a script does, and waits for the last.
-func createMany(addr string) (time.Duration, error) {
+func createMany(addr string, s scale) (time.Duration, error) {
 	start := time.Now()
 	err := withAdmin(addr, func(ctx context.Context, admin *kadm.Client) error {
-		for n := range manyTopics {
-			if _, err := admin.CreateTopic(ctx, partitionsEach, 1, nil, manyTopic(n)); err != nil {
+		for n := range s.topics {
+			if _, err := admin.CreateTopic(ctx, int32(s.each), 1, nil, manyTopic(n)); err != nil {
 				return err
 			}
 		}
@@ -139,10 +178,10 @@ func createMany(addr string) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-func deleteMany(addr string) (time.Duration, error) {
+func deleteMany(addr string, s scale) (time.Duration, error) {
 	start := time.Now()
 	err := withAdmin(addr, func(ctx context.Context, admin *kadm.Client) error {
-		for n := range manyTopics {
+		for n := range s.topics {
 			if _, err := admin.DeleteTopic(ctx, manyTopic(n)); err != nil {
 				return err
 			}
@@ -164,11 +203,11 @@ func withAdmin(addr string, fn func(context.Context, *kadm.Client) error) error 
 }
 
 // produceEverywhere sends one batch to each partition, 64 requests in flight.
-func produceEverywhere(addr string) error {
+func produceEverywhere(addr string, s scale) error {
 	batch, _ := newBatch(1, 1024, 0)
-	requests := make([]*request, 0, manyTopics*partitionsEach)
-	for n := range manyTopics {
-		for p := range partitionsEach {
+	requests := make([]*request, 0, s.partitions())
+	for n := range s.topics {
+		for p := range s.each {
 			requests = append(requests, newRequest(manyTopic(n), int32(p), -1, batch, 1, 1024))
 		}
 	}

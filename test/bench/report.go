@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -110,13 +114,50 @@ func (m measured) print() {
 	}
 }
 
-// report is a whole run.
+// report is a whole run, or what several runs of the same binaries on the same machine have measured.
 type report struct {
 	Machine string
 	Begun   string // date
 	Rounds  int
 	Notes   []string // start, connections: what is no row
 	Rows    []measured
+	earlier []measured // rows of the runs before this one
+}
+
+// resume takes over what an earlier run left in dir, if it measured the same binaries on the same machine: all but what wanted says is measured again.
+func (r *report) resume(dir string, wanted func(name string) bool) error {
+	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var earlier report
+	if err := json.Unmarshal(data, &earlier); err != nil {
+		return fmt.Errorf("read %s/results.json: %w", dir, err)
+	}
+	if earlier.Machine != r.Machine || earlier.Rounds != r.Rounds {
+		return nil
+	}
+	noteOf := func(line string) string { return line[:strings.IndexAny(line+",", ", ")] }
+	r.Begun = earlier.Begun
+	r.Notes = slices.DeleteFunc(earlier.Notes, func(line string) bool { return wanted(noteOf(line)) })
+	r.earlier = slices.DeleteFunc(earlier.Rows, func(m measured) bool { return wanted(m.Name) })
+	r.Rows = r.earlier
+	return nil
+}
+
+// compareNames puts B2 before B11.
+func compareNames(a, b string) int {
+	split := func(name string) (letter byte, number int) {
+		digits := strings.TrimRight(name[1:], "abcdefghijklmnopqrstuvwxyz")
+		number, _ = strconv.Atoi(digits)
+		return name[0], number
+	}
+	aLetter, aNumber := split(a)
+	bLetter, bNumber := split(b)
+	return cmp.Or(cmp.Compare(aLetter, bLetter), cmp.Compare(aNumber, bNumber))
 }
 
 // write leaves results.json, results.md and the drawings in dir.
@@ -146,18 +187,24 @@ func (r *report) markdown() string {
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "- %s\n", note)
 	}
-	b.WriteString("\n| Row | Workload | Mode | Ottla | × limit | × Kafka | Ottla's latency p50 / p99 / p99.9 µs | Kafka's | calls, faults, switches, allocations per unit |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("\n| Row | Workload | Mode | Ottla | Limit | Kafka | Ottla × limit | Ottla × Kafka | Ottla's latency p50 / p99 / p99.9 µs | Kafka's | " +
+		"Ottla's calls, faults, switches, allocations per unit | RSS, MB: Ottla, Kafka |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, m := range r.Rows {
 		f := m.of("ottla")
 		if f == nil {
 			continue
 		}
-		own := fmt.Sprintf("%.2f CPU-s/GB, %.0f MB/s", median(f.Cost), median(f.Rate))
-		if m.Unit != "GB" {
-			own = fmt.Sprintf("%.1f µs CPU/%s, %.0f/s", median(f.Cost), m.Unit, median(f.Rate))
+		own := func(f *figures) string {
+			switch {
+			case f == nil:
+				return ""
+			case m.Unit == "GB":
+				return fmt.Sprintf("%.2f CPU-s/GB, %.0f MB/s", median(f.Cost), median(f.Rate))
+			default:
+				return fmt.Sprintf("%.1f µs CPU/%s, %.0f/s", median(f.Cost), m.Unit, median(f.Rate))
+			}
 		}
-		against := func(system string) string {
-			o := m.of(system)
+		against := func(o *figures) string {
 			if o == nil {
 				return ""
 			}
@@ -169,8 +216,13 @@ func (r *report) markdown() string {
 			}
 			return fmt.Sprintf("%.0f / %.0f / %.0f", median(f.P50), median(f.P99), median(f.P999))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %.2f, %.2f, %.2f, %.2f |\n", m.Name, m.What, m.Mode, own, against("limit"), against("kafka"),
-			latency(f), latency(m.of("kafka")), median(f.Reads)+median(f.Writes), median(f.Faults), median(f.Switches), median(f.Allocs))
+		limit, kafka := m.of("limit"), m.of("kafka")
+		memory := fmt.Sprintf("%.0f", median(f.RSS))
+		if kafka != nil {
+			memory += fmt.Sprintf(", %.0f", median(kafka.RSS))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %.2f, %.2f, %.2f, %.2f | %s |\n", m.Name, m.What, m.Mode, own(f), own(limit), own(kafka), against(limit), against(kafka),
+			latency(f), latency(kafka), median(f.Reads)+median(f.Writes), median(f.Faults), median(f.Switches), median(f.Allocs), memory)
 	}
 	return b.String()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // row is one workload in one durability mode.
@@ -12,7 +13,7 @@ type row struct {
 	unit             string // what CPU is divided by: "GB", or "req", "record", "message"
 	latency          bool
 	brokersOnly      bool // its client speaks more of the protocol than the limit program does
-	ottlaOnly        bool // so much that Kafka would need more of a client than there is here
+	ottlaOnly        bool // so much that Kafka would need more than there is here
 	// curve names the growth curve of which the row is the point at x.
 	curve string
 	x     int
@@ -75,8 +76,13 @@ func (o options) flood(name, what, mode string, requests func(topic string) []*r
 }
 
 func (o options) trips(name, what, mode string, connections, perSecond int) row {
-	return row{name: name, what: what, mode: mode, partitions: 1, unit: "req", latency: true, run: func(addr, topic string) (load, error) {
-		return roundTrips(addr, func(int) *request { return smallRequests(topic, -1, 1)[0] }, connections, perSecond, o.each)
+	return o.tripsOver(1, name, what, mode, connections, perSecond)
+}
+
+// tripsOver spreads the producers of trips over partitions.
+func (o options) tripsOver(partitions int, name, what, mode string, connections, perSecond int) row {
+	return row{name: name, what: what, mode: mode, partitions: partitions, unit: "req", latency: true, run: func(addr, topic string) (load, error) {
+		return roundTrips(addr, func(producer int) *request { return smallRequests(topic, -1, partitions)[producer%partitions] }, connections, perSecond, o.each)
 	}}
 }
 
@@ -146,7 +152,31 @@ func produceRows(o options) []row {
 		o.trips("B4", "latency from the intended time, 5,000 a second, 1 in flight, acks=all", "replicated", 1, 5000),
 		o.trips("B9", "not durable: 1 producer, 1 in flight, acks=all", "replicated", 1, 0),
 		o.trips("B9", "not durable: 16 producers, 1 in flight each, acks=all", "replicated", 16, 0),
-		o.trips("B9", "not durable: 128 producers, 1 in flight each, acks=all", "replicated", 128, 0))
+		o.trips("B9", "not durable: 128 producers, 1 in flight each, acks=all", "replicated", 128, 0),
+		o.tripsOver(100, "B9", "durable: 16 producers over 100 partitions, 1 in flight each, acks=all", "fsync", 16, 0),
+		o.tripsOver(100, "B9", "durable: 128 producers over 100 partitions, 1 in flight each, acks=all", "fsync", 128, 0),
+		o.steady("replicated", 6), o.steady("replicated", 9_000), o.steady("fsync", 6), o.steady("fsync", 9_000))
+}
+
+// steady is B11 in use: the same traffic over few and over many partitions, all of which hold something already. A request may create 9,999 partitions at most.
+func (o options) steady(mode string, partitions int) row {
+	const perSecond = 10_000_000
+	requests := func(topic string) []*request { return batches(topic, acksOf(mode), partitions, 1024, 4<<10, "") }
+	return row{name: "B11", what: fmt.Sprintf("10 MB/s in 4 KiB batches of 1 KiB records over %d partitions in turn, acks=%d", partitions, acksOf(mode)), mode: mode,
+		partitions: partitions, unit: "GB", ottlaOnly: true,
+		prepare: func(addr, topic string) error {
+			all := requests(topic)
+			return fill(addr, all, int64(len(all))*all[0].payload)
+		},
+		run: func(addr, topic string) (load, error) {
+			all := requests(topic)
+			n := int(o.each.Seconds() * perSecond / float64(all[0].payload))
+			start := time.Now()
+			err := paced(addr, all, n, func(i int) time.Time {
+				return start.Add(time.Duration(float64(i) * float64(all[0].payload) / perSecond * float64(time.Second)))
+			})
+			return load{requests: int64(n), payload: int64(n) * all[0].payload, wall: time.Since(start)}, err
+		}}
 }
 
 func consumeRows(o options) []row {
@@ -169,11 +199,11 @@ func consumeRows(o options) []row {
 				return catchUp(addr, topic, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload, int32(maxBytes))
 			}}
 	}
-	cold := row{name: "B7c", what: "catch-up from the disk beside a producer of 1,000 records a second; latencies are the producer's", mode: "replicated", partitions: 7, unit: "GB", latency: true,
+	cold := row{name: "B7c", what: "catch-up from the disk beside a producer of 50 MB/s in 64 KiB batches, 1 in flight; latencies are the producer's", mode: "replicated", partitions: 7, unit: "GB", latency: true,
 		prepare: func(addr, topic string) error { return fill(addr, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload) },
 		run: func(addr, topic string) (load, error) {
-			batch, _ := newBatch(1, 1024, 0)
-			return coldCatchUp(addr, topic, batches(topic, -1, 6, 1024, 64<<10, ""), o.payload, newRequest(topic, 6, -1, batch, 1, 1024), 1000)
+			seven := batches(topic, -1, 7, 1024, 64<<10, "")
+			return coldCatchUp(addr, topic, seven[:6], o.payload, seven[6], int(50_000_000/seven[6].payload))
 		}}
 	all := []row{latency("replicated", 1000), spread("replicated", 1), warm("replicated", 1<<20)}
 	if o.short {
@@ -272,6 +302,9 @@ func sorted(l load) load {
 // spread is the median with minimum and maximum.
 func spread(values []float64, format string) string {
 	sorted := slices.Sorted(slices.Values(values))
+	if len(sorted) == 0 {
+		return "?" // a ratio to nothing: the load was too small to cost a tick of the other's clock
+	}
 	f := func(v float64) string { return fmt.Sprintf(format, v) }
 	if len(sorted) == 1 {
 		return f(sorted[0])

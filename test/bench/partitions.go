@@ -164,12 +164,17 @@ func (l life) rest(after string) error {
 	return nil
 }
 
-// createMany creates all topics with one request for each, as a script does, and waits for the last.
+// createMany creates all topics with one request for each, as a script does, and waits until each partition has a leader that answers.
 func createMany(addr string, s scale) (time.Duration, error) {
 	start := time.Now()
 	err := withAdmin(addr, func(ctx context.Context, admin *kadm.Client) error {
 		for n := range s.topics {
 			if _, err := admin.CreateTopic(ctx, int32(s.each), 1, nil, manyTopic(n)); err != nil {
+				return err
+			}
+		}
+		for n := range s.topics {
+			if err := answers(ctx, admin, manyTopic(n), s.each); err != nil {
 				return err
 			}
 		}
@@ -192,7 +197,7 @@ func deleteMany(addr string, s scale) (time.Duration, error) {
 }
 
 func withAdmin(addr string, fn func(context.Context, *kadm.Client) error) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(20*time.Millisecond))
 	if err != nil {
 		return err
 	}

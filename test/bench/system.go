@@ -176,7 +176,7 @@ func (s *brokers) close() {
 	}
 }
 
-// createTopic creates a topic and waits until each of its partitions has a leader that answers.
+// createTopic creates a topic and waits until it answers.
 func createTopic(addr, topic string, partitions int) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(20*time.Millisecond))
 	if err != nil {
@@ -189,6 +189,11 @@ func createTopic(addr, topic string, partitions int) error {
 	if _, err := admin.CreateTopic(ctx, int32(partitions), 1, nil, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
+	return answers(ctx, admin, topic, partitions)
+}
+
+// answers waits until each partition of a topic has a leader that answers.
+func answers(ctx context.Context, admin *kadm.Client, topic string, partitions int) error {
 	for {
 		listed, err := admin.ListEndOffsets(ctx, topic)
 		if err == nil && listed.Error() == nil && len(listed[topic]) == partitions {

@@ -11,8 +11,8 @@ import (
 // The drawings are plain SVG on a logarithmic axis: ratios and growth are judged by factors.
 
 const (
-	drawWidth  = 900
-	drawLabel  = 330 // of the row's name, left of the bars
+	drawWidth  = 1120
+	drawLabel  = 560 // of the row's name, left of the bars
 	drawRow    = 18
 	drawMargin = 40
 )
@@ -33,7 +33,7 @@ func (r *report) drawRatios() string {
 		if limit == nil || m.Curve != "" {
 			continue
 		}
-		fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%s [%s]</text>`+"\n", drawLabel-8, y+11, html.EscapeString(shorten(m.Name+" "+m.What, 44)), m.Mode)
+		fmt.Fprintf(&b, `<text x="%d" y="%.0f" text-anchor="end">%s [%s]</text>`+"\n", drawLabel-8, y+11, html.EscapeString(shorten(m.Name+" "+m.What, 78)), m.Mode)
 		offset := 2.0
 		for _, name := range []string{"ottla", "kafka"} {
 			f := m.of(name)
@@ -66,17 +66,17 @@ func (r *report) drawCurves() string {
 		return ""
 	}
 	var b strings.Builder
-	const panel, height, width = 230.0, 160.0, 560.0
+	const panel, height, width, columns = 230.0, 160.0, 420.0, 2
 	for i, name := range names {
-		top := drawMargin + float64(i)*panel
-		fmt.Fprintf(&b, `<text x="60" y="%.0f" font-weight="bold">%s</text>`+"\n", top-8, html.EscapeString(name))
-		fmt.Fprintf(&b, `<rect x="60" y="%.0f" width="%.0f" height="%.0f" fill="none" stroke="#ccc"/>`+"\n", top, width, height)
+		left, top := 60+float64(i%columns)*drawWidth/columns, drawMargin+float64(i/columns)*panel
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" font-weight="bold">%s</text>`+"\n", left, top-8, html.EscapeString(name))
+		fmt.Fprintf(&b, `<rect x="%.0f" y="%.0f" width="%.0f" height="%.0f" fill="none" stroke="#ccc"/>`+"\n", left, top, width, height)
 		place := func(at int, cost float64) (float64, float64) {
-			return 60 + width*math.Log10(float64(at))/3, top + height - height*math.Log(min(max(cost, 0.05), 500)/0.05)/math.Log(500/0.05)
+			return left + width*math.Log10(float64(at))/3, top + height - height*math.Log(min(max(cost, 0.05), 1000)/0.05)/math.Log(1000/0.05)
 		}
 		for _, tick := range []float64{0.1, 1, 10, 100} {
 			_, ty := place(1, tick)
-			fmt.Fprintf(&b, `<line x1="60" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#eee"/><text x="54" y="%.1f" text-anchor="end">%g</text>`+"\n", 60+width, ty, ty, ty+4, tick)
+			fmt.Fprintf(&b, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#eee"/><text x="%.0f" y="%.1f" text-anchor="end">%g</text>`+"\n", left, left+width, ty, ty, left-6, ty+4, tick)
 		}
 		for _, tick := range []int{1, 10, 100, 1000} {
 			tx, _ := place(tick, 1)
@@ -92,11 +92,11 @@ func (r *report) drawCurves() string {
 			}
 			if len(points) > 0 {
 				fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`, strings.Join(points, " "), drawColours[system])
-				fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", 70+width, top+20+float64(j)*16, drawColours[system], system)
+				fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", left+width+8, top+20+float64(j)*16, drawColours[system], system)
 			}
 		}
 	}
-	return svg(drawMargin+float64(len(names))*panel, b.String())
+	return svg(drawMargin+float64((len(names)+columns-1)/columns)*panel, b.String())
 }
 
 func shorten(s string, n int) string {

@@ -95,14 +95,14 @@ func measureConnections(o options, root string, r *report) error {
 	}
 	fmt.Printf("\nB13 connections that do nothing\n")
 	for _, kind := range o.kinds() {
-		if err := idleConnections(kind, root, n, r); err != nil {
+		if err := idleConnections(o, kind, root, n, r); err != nil {
 			return fmt.Errorf("B13: %s: %w", kind, err)
 		}
 	}
 	return nil
 }
 
-func idleConnections(kind broker.Kind, root string, n int, r *report) error {
+func idleConnections(o options, kind broker.Kind, root string, n int, r *report) error {
 	b, err := broker.Start(broker.Config{Kind: kind, Dir: filepath.Join(root, "connections-"+string(kind)), FullHeap: true, Settings: map[string]string{"ottla.durability": "replicated"}})
 	if err != nil {
 		return err
@@ -155,6 +155,16 @@ func idleConnections(kind broker.Kind, root string, n int, r *report) error {
 	if err != nil {
 		return err
 	}
+	r.note("B13, %s: %d connections, idle for %v, take %.1f KiB each in use, %.1f KiB resident, after two collections; opened at %.0f a second; %.1f %% of a core while idle; a busy client's p99 is %.0f µs among them, %.0f µs alone",
+		kind, n, restAfter, (inUseAfter-inUseBefore)/1024/float64(n), (after.rssMB-before.rssMB)*1024/float64(n), float64(n)/opened.Seconds(), 100*(idle.cpu-after.cpu).Seconds()/2, among, alone)
+	if o.short {
+		return nil
+	}
+	return slowConnections(b, kind, conns, r)
+}
+
+// slowConnections is what connections cost that are used once a second.
+func slowConnections(b *broker.Broker, kind broker.Kind, conns []net.Conn, r *report) error {
 	beforeTrickle, err := usageOf(b.PID())
 	if err != nil {
 		return err
@@ -167,11 +177,9 @@ func idleConnections(kind broker.Kind, root string, n int, r *report) error {
 	if err != nil {
 		return err
 	}
-	r.note("B13, %s: %d connections, idle for %v, take %.1f KiB each in use, %.1f KiB resident, after two collections; opened at %.0f a second; %.1f %% of a core while idle; a busy client's p99 is %.0f µs among them, %.0f µs alone",
-		kind, n, restAfter, (inUseAfter-inUseBefore)/1024/float64(n), (after.rssMB-before.rssMB)*1024/float64(n), float64(n)/opened.Seconds(), 100*(idle.cpu-after.cpu).Seconds()/2, among, alone)
 	one := sample{load: sorted(slow)}
 	r.note("B13, %s: each of the %d produces one record a second for %v: %.1f µs of CPU a request, p50 %.0f, p99 %.0f µs from the intended time; resident %.0f MB",
-		kind, n, trickleFor, float64((used.cpu-beforeTrickle.cpu).Microseconds())/float64(slow.requests), one.percentile(0.5), one.percentile(0.99), used.rssMB)
+		kind, len(conns), trickleFor, float64((used.cpu-beforeTrickle.cpu).Microseconds())/float64(slow.requests), one.percentile(0.5), one.percentile(0.99), used.rssMB)
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -118,8 +120,8 @@ type receiveState struct {
 func (r *receiveState) advance(socket uintptr) bool {
 	into := r.lender.Lend()
 	for {
-		r.n, r.err = syscall.Read(int(socket), into) // not unix.Read: the race detector knows what net writes from this one only
-		if r.err != syscall.EINTR {
+		r.n, r.err = unix.Read(int(socket), into)
+		if r.err != unix.EINTR {
 			break
 		}
 	}
@@ -128,7 +130,7 @@ func (r *receiveState) advance(socket uintptr) bool {
 	}
 	r.n = 0
 	r.lender.TakeBack()
-	if r.err == syscall.EAGAIN {
+	if r.err == unix.EAGAIN {
 		r.err = nil
 		return false
 	}

@@ -61,21 +61,6 @@ func (b *buffers) borrow(c *connection, size int) *buffer {
 	return lent.orFresh(class)
 }
 
-// tryBorrow lends at least size bytes to c if there is room at once, and nil otherwise.
-func (b *buffers) tryBorrow(c *connection, size int) *buffer {
-	class := classOf(size)
-	b.mu.Lock()
-	if b.used.Load()+1<<class > b.limit || len(b.waiting) > 0 {
-		b.mu.Unlock()
-		return nil
-	}
-	b.used.Add(1 << class)
-	c.lent += 1 << class
-	lent := b.take(class)
-	b.mu.Unlock()
-	return lent.orFresh(class)
-}
-
 // admit lets c have n bytes, if it may, ahead of nobody who waits.
 func (b *buffers) admit(c *connection, n int64) bool {
 	if b.used.Load()+n > b.limit || len(b.waiting) > 0 {

@@ -34,8 +34,7 @@ type connection struct {
 	header  wire.RequestHeader
 	decoder wire.Decoder
 
-	first    [firstBytes]byte // where a read goes while no buffer can be had at once
-	fresh    *buffer          // where it goes otherwise, from Lend to the end of the read
+	first    [firstBytes]byte // where a read goes while there is no input to read into
 	input    *buffer          // nil while idle
 	start    int              // input.bytes[start:end] is read and not handled
 	end      int              //

@@ -17,7 +17,7 @@ const (
 	lengthBytes = 4
 	// headerBytes is the least that a request header has: ApiKey, version, correlation id.
 	headerBytes = 8
-	// firstBytes is what a connection can take for which there is no buffer just now. What is longer goes on in the buffer that it waits for then.
+	// firstBytes is what a connection without a buffer can take: a heartbeat, a fetch, a commit. What is longer goes on in the buffer that is borrowed then.
 	firstBytes = 256
 )
 
@@ -51,53 +51,21 @@ func (c *connection) read() *ending {
 // begin reads at least one byte. Without a begun frame it waits without a buffer; with the beginning of a short one, with a small buffer.
 // rests tells that the connection is to rest.
 func (c *connection) begin() (rests bool, end *ending) {
-	n, err := c.await()
+	n, err := c.stream.Read(c.first[:])
 	for n == 0 && err != nil && c.roused(err) {
 		if c.input == nil && c.rest.CompareAndSwap(restAsked, resting) {
 			return true, nil
 		}
-		n, err = c.await()
+		n, err = c.stream.Read(c.first[:])
 	}
-	fresh := c.fresh
-	c.fresh = nil
-	if fresh == nil {
-		if end := c.arrived(n, len(c.first), err); end != nil {
-			return false, end
-		}
-		if end := c.borrowInput(c.readSize()); end != nil {
-			return false, end
-		}
-		c.end += copy(c.input.bytes[c.end:], c.first[:n])
-		return false, nil
+	if end := c.arrived(n, len(c.first), err); end != nil {
+		return false, end
 	}
-	c.exchangeInput(fresh)
-	room := len(fresh.bytes) - c.end
-	c.end += n
-	return false, c.arrived(n, room, err)
-}
-
-// await reads at least one byte, into first or into fresh. ReadLent saves a second read, and takes more of a stack than a connection that rests has.
-func (c *connection) await() (int, error) {
-	if c.rest.Load() == resting {
-		return c.stream.Read(c.first[:])
+	if end := c.borrowInput(c.readSize()); end != nil {
+		return false, end
 	}
-	return c.stream.ReadLent(c)
-}
-
-// Lend implements transport.Lender: a buffer with room for the beginning of a frame that is there already.
-func (c *connection) Lend() []byte {
-	if c.fresh = c.server.buffers.tryBorrow(c, c.readSize()); c.fresh == nil {
-		return c.first[:]
-	}
-	return c.fresh.bytes[c.end-c.start:]
-}
-
-// TakeBack implements transport.Lender.
-func (c *connection) TakeBack() {
-	if c.fresh != nil {
-		c.server.buffers.giveBack(c, c.fresh)
-		c.fresh = nil
-	}
+	c.end += copy(c.input.bytes[c.end:], c.first[:n])
+	return false, nil
 }
 
 // readSize is what a read should ask for: more of a client that has sent frames of about that size before. Those of a client that has sent much
@@ -135,24 +103,20 @@ func (c *connection) arrived(n, room int, err error) *ending {
 
 // borrowInput exchanges the input buffer, if there is one, for one of at least size bytes, with the same content.
 func (c *connection) borrowInput(size int) *ending {
-	fresh := c.server.buffers.borrow(c, size)
+	pool := &c.server.buffers
+	fresh := pool.borrow(c, size)
 	if fresh == nil {
 		return &ending{ServerClosed, nil} // whoever closed it has said why
 	}
-	c.exchangeInput(fresh)
-	return nil
-}
-
-// exchangeInput makes fresh the input, and moves what is there to its beginning.
-func (c *connection) exchangeInput(fresh *buffer) {
 	if c.input == nil {
 		c.start, c.end = 0, 0
 	} else {
 		c.end = copy(fresh.bytes, c.input.bytes[c.start:c.end])
 		c.start = 0
-		c.server.buffers.giveBack(c, c.input)
+		pool.giveBack(c, c.input)
 	}
 	c.input = fresh
+	return nil
 }
 
 // readInto is Read, which being roused does not end.

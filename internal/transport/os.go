@@ -11,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -78,13 +76,11 @@ func (l *osListener) Addr() net.Addr { return l.tcp.Addr() }
 func (l *osListener) Close() error   { return l.tcp.Close() }
 
 // osConn is one TCP connection. The functions that RawConn calls, and the state that they work on, are fields made once,
-// so that no call allocates. Only the reader touches the second part, and only the writer the third.
+// so that no call allocates. Only the writer touches the second part.
 type osConn struct {
 	*net.TCPConn
 	raw     syscall.RawConn
 	network *osNetwork
-
-	receive receiveState
 
 	vector net.Buffers
 	send   sendState
@@ -104,55 +100,7 @@ func (n *osNetwork) newConn(tcp *net.TCPConn) (Conn, error) {
 	}
 	c := &osConn{TCPConn: tcp, raw: raw, network: n}
 	c.send.init()
-	c.receive.step = c.receive.advance
 	return c, nil
-}
-
-// receiveState is one ReadLent in progress.
-type receiveState struct {
-	lender Lender
-	n      int
-	err    error
-	// step is advance, as RawConn wants it: true once it has bytes, or an error.
-	step func(socket uintptr) bool
-}
-
-func (r *receiveState) advance(socket uintptr) bool {
-	into := r.lender.Lend()
-	for {
-		r.n, r.err = unix.Read(int(socket), into)
-		if r.err != unix.EINTR {
-			break
-		}
-	}
-	if r.n > 0 {
-		return true
-	}
-	r.n = 0
-	r.lender.TakeBack()
-	if r.err == unix.EAGAIN {
-		r.err = nil
-		return false
-	}
-	if r.err == nil {
-		r.err = io.EOF
-	}
-	return true
-}
-
-func (c *osConn) ReadLent(lender Lender) (int, error) {
-	r := &c.receive
-	r.lender, r.n, r.err = lender, 0, nil
-	err := c.raw.Read(r.step)
-	r.lender = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case r.err != nil && r.err != io.EOF:
-		return 0, fmt.Errorf("read from %v: %w", c.RemoteAddr(), r.err)
-	default:
-		return r.n, r.err
-	}
 }
 
 func (c *osConn) WriteBuffers(buffers [][]byte) error {

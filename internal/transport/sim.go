@@ -503,24 +503,6 @@ func (c *simConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// becomeReadable is awaitReadable without the lock.
-func (c *simConn) becomeReadable() error {
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	return c.awaitReadable()
-}
-
-func (c *simConn) ReadLent(lender Lender) (int, error) {
-	if err := c.becomeReadable(); err != nil {
-		return 0, c.describe("read", err)
-	}
-	n, err := c.Read(lender.Lend())
-	if n == 0 {
-		lender.TakeBack()
-	}
-	return n, err
-}
-
 func (c *simConn) Write(p []byte) (int, error) {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()

@@ -28,18 +28,9 @@ type Listener interface {
 	Close() error
 }
 
-// Lender lends one buffer at a time. It must not wait.
-type Lender interface {
-	Lend() []byte
-	TakeBack()
-}
-
 // Conn is one stream. One goroutine may read and another write at the same time; Close may come from any.
 type Conn interface {
 	Read(p []byte) (int, error)
-	// ReadLent is Read into what the lender has, which it is asked for only when there may be something to read, so that a wait holds none of
-	// it. It keeps what it lent where bytes came, and has it back otherwise.
-	ReadLent(lender Lender) (int, error)
 	// Write writes all of p or returns an error, after which the stream is unusable.
 	Write(p []byte) (int, error)
 	// WriteBuffers writes all buffers in order, in one system call where it can, with the same rule. It may

@@ -247,54 +247,6 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-// shelf lends one buffer, and knows whether it is out.
-type shelf struct {
-	buf  []byte
-	out  bool
-	lent int
-}
-
-func (s *shelf) Lend() []byte {
-	if s.out {
-		panic("lent twice")
-	}
-	s.out, s.lent = true, s.lent+1
-	return s.buf
-}
-
-func (s *shelf) TakeBack() { s.out = false }
-
-// TestReadLent: the buffer is out after a read that brought bytes, and after no other.
-func TestReadLent(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w world) {
-		client, server := w.pair(t)
-		defer client.Close()
-		lender := &shelf{buf: make([]byte, 8)}
-		w.both("writer", func() { _, _ = server.Write([]byte("0123456789")) }, func() {
-			n, err := client.ReadLent(lender)
-			if err != nil || string(lender.buf[:n]) != "0123456789"[:n] || !lender.out || lender.lent < 1 {
-				t.Errorf("%d bytes, %v, out %v, lent %d times", n, err, lender.out, lender.lent)
-			}
-			lender.TakeBack()
-			readAll(t, client, []byte("0123456789")[n:])
-		})
-		must(t, client.SetReadDeadline(w.env.Now().Add(5*time.Millisecond)))
-		if n, err := client.ReadLent(lender); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || lender.out {
-			t.Errorf("past the deadline: %d bytes, %v, out %v", n, err, lender.out)
-		}
-		must(t, client.SetReadDeadline(time.Time{}))
-		w.both("closer", func() { server.Close() }, func() {
-			if n, err := client.ReadLent(lender); n != 0 || err != io.EOF || lender.out {
-				t.Errorf("at the end: %d bytes, %v, out %v", n, err, lender.out)
-			}
-		})
-		client.Close()
-		if n, err := client.ReadLent(lender); n != 0 || !errors.Is(err, net.ErrClosed) || lender.out {
-			t.Errorf("closed: %d bytes, %v, out %v", n, err, lender.out)
-		}
-	})
-}
-
 func TestCloseWakes(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
 		client, server := w.pair(t)

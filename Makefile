@@ -70,10 +70,11 @@ platforms: build
 	GOOS=linux GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 	GOOS=darwin GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/ottla
 
-## unit       go test -race of this module, then a crash after every disk operation of many random scripts, and a flip of every byte of a log
+## unit       go test -race of this module, without race what counts allocations and memory, a crash after every disk operation of many random scripts, a flip of every byte of a log
 .PHONY: unit
 unit:
 	go test -race -timeout 20m ./...
+	go test -count=1 -timeout 5m -run 'Alloc|IdleConnectionIsSmall' . ./internal/...
 	OTTLA_CRASH_POINTS=$(CRASH_POINTS) go test -count=1 -timeout 20m -run 'Crash|EveryByteFlipped' ./internal/storage
 
 ## foreign    the test module: clients that we did not write, kill -9, power cuts, the short benchmark

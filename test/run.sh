@@ -1,5 +1,5 @@
 #!/bin/bash
-# All that CI runs of this module, in order: the installer, foreign clients, crashes, the short benchmark. About nine minutes on two cores.
+# All that CI runs of this module, in order: the installer, foreign clients, crashes, the short benchmark. About fifteen minutes on two cores.
 # OTTLA_BIN names the binary under test; without it ../bin/ottla, or a fresh build. OTTLA_TEST_PEER=kafka runs the suite against Apache
 # Kafka 4.3.1 instead, as a check of the suite itself.
 set -euo pipefail

@@ -165,7 +165,7 @@ func idleConnections(o options, kind broker.Kind, root string, n int, r *report)
 
 // slowConnections is what connections cost that are used once a second.
 func slowConnections(b *broker.Broker, kind broker.Kind, conns []net.Conn, r *report) error {
-	beforeTrickle, err := usageOf(b.PID())
+	before, err := usageOf(b.PID())
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func slowConnections(b *broker.Broker, kind broker.Kind, conns []net.Conn, r *re
 	}
 	one := sample{load: sorted(slow)}
 	r.note("B13, %s: each of the %d produces one record a second for %v: %.1f µs of CPU a request, p50 %.0f, p99 %.0f µs from the intended time; resident %.0f MB",
-		kind, len(conns), trickleFor, float64((used.cpu-beforeTrickle.cpu).Microseconds())/float64(slow.requests), one.percentile(0.5), one.percentile(0.99), used.rssMB)
+		kind, len(conns), trickleFor, float64((used.cpu-before.cpu).Microseconds())/float64(slow.requests), one.percentile(0.5), one.percentile(0.99), used.rssMB)
 	return nil
 }
 

@@ -3,7 +3,7 @@
 // it judges nothing and fails only when something does not work.
 //
 //	go run ./bench -short                                       the form of CI: no JVM, about three minutes
-//	go run ./bench -kafka -growth -loop -out ../docs/bench      the whole, with Kafka as a third leg, as docs/performance.md shows it
+//	go run ./bench -kafka -growth -loop -out ../docs/bench      the whole, with Kafka as a third leg; docs/performance.md has the options that it was run with
 //
 // Rounds alternate between the systems; a cell is the median with (minimum–maximum), a ratio the median of the per-round ratios. CPU, faults,
 // calls and context switches are the broker's alone, from /proc, between the first request and the last answer; allocations are from its metrics.

@@ -27,7 +27,7 @@ type scale struct {
 
 func (s scale) partitions() int { return s.topics * s.each }
 
-// scales are the row's sizes. Kafka has files open and mapped for each partition, and half the partitions are as much as fits here.
+// scales are the row's sizes. Kafka gets half the partitions: they take it a minute already.
 func (o options) scales(kind broker.Kind) []scale {
 	switch {
 	case kind == broker.Kafka:

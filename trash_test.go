@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -239,22 +240,25 @@ func TestTrashAtEachCrash(t *testing.T) {
 		left    *vfs.Mem
 		newDone bool // the new topic's record was acknowledged
 	}
+	var mu sync.Mutex // the flusher syncs several files at a time
 	var crashes []crash
 	var newDone bool
-	record := func(_ int, op string) { crashes = append(crashes, crash{op, mem.Crash(), newDone}) }
-	step := func(do func()) {
-		// One request at a time: what else the disk does meanwhile is the background's, which holds the same lock.
-		mem.OnOp(record)
-		do()
-		mem.OnOp(nil)
-	}
-	step(func() { mustNone(t, s.remove("t")) })
-	step(func() { s.mustCreate("t", 1) })
-	step(func() { s.produce("t", 0, "new") })
+	mem.OnOp(func(_ int, op string) {
+		mu.Lock()
+		defer mu.Unlock()
+		crashes = append(crashes, crash{op, mem.Crash(), newDone})
+	})
+	mustNone(t, s.remove("t"))
+	s.mustCreate("t", 1)
+	s.produce("t", 0, "new")
+	mu.Lock()
 	newDone = true
-	step(func() { mustNone(t, s.restore(wire.UUID(topic.ID), "old")) })
-	step(func() { mustNone(t, s.remove("old")) })
-	step(func() { mustNone(t, s.remove("t")) })
+	mu.Unlock()
+	mustNone(t, s.restore(wire.UUID(topic.ID), "old"))
+	mustNone(t, s.remove("old"))
+	mustNone(t, s.remove("t"))
+	mem.OnOp(nil)
+	d.stopNow() //nolint:errcheck // of no interest here; after it nothing records any more
 	if len(crashes) < 20 {
 		t.Errorf("only %d operations on the disk", len(crashes))
 	}

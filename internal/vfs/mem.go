@@ -73,7 +73,7 @@ func (m *Mem) SetCapacity(bytes int64) { m.capacity.Store(bytes) }
 func (m *Mem) Ops() int { return int(m.ops.Load()) }
 
 // OnOp has fn called after each operation that Ops counts, with its number (from 1) and what it was, such as "write topic-0/x.log".
-// No lock is held: fn may call Crash. nil stops it.
+// No lock is held: fn may call Crash, and runs on each goroutine that uses the disk, several at once. nil stops it for operations that begin after.
 func (m *Mem) OnOp(fn func(n int, op string)) {
 	if fn == nil {
 		m.hook.Store(nil)

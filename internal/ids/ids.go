@@ -6,9 +6,11 @@
 package ids
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Offset is the position of a record in a partition's log, counted in records from 0.
@@ -83,4 +85,9 @@ type TopicPartition struct {
 // String is Kafka's form, which is also the name of the partition's directory: TOPIC-PARTITION.
 func (tp TopicPartition) String() string {
 	return tp.Topic + "-" + strconv.FormatInt(int64(tp.Partition), 10)
+}
+
+// Compare orders by topic, then by partition: what slices.SortFunc wants.
+func (tp TopicPartition) Compare(other TopicPartition) int {
+	return cmp.Or(strings.Compare(tp.Topic, other.Topic), cmp.Compare(tp.Partition, other.Partition))
 }

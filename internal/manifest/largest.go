@@ -1,11 +1,9 @@
 package manifest
 
 import (
-	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ottla-io/ottla/internal/ids"
 )
@@ -35,9 +33,7 @@ type LargestTimestamps map[ids.TopicPartition]Largest
 // Encode makes the file.
 func (t LargestTimestamps) Encode() []byte {
 	entries := make([][]byte, 0, len(t))
-	for _, tp := range slices.SortedFunc(maps.Keys(t), func(a, b ids.TopicPartition) int {
-		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	}) {
+	for _, tp := range slices.SortedFunc(maps.Keys(t), ids.TopicPartition.Compare) {
 		e := t[tp]
 		out := appendPartition(nil, tp, e.ID)
 		out = binary.AppendUvarint(binary.AppendUvarint(out, uint64(e.Base)), uint64(e.Point))

@@ -9,7 +9,7 @@ import (
 // rooms of the layers of design §3, lowest first. A room may import the rooms of the sets that its entry in allowed names.
 var (
 	doors   = []string{"ids", "run", "vfs", "transport", "config", "quota"}
-	formats = []string{"wire", "record", "producerstate", "manifest"}
+	formats = []string{"wire", "record", "producerstate", "manifest", "logfiles"}
 	engines = []string{"storage", "metadata", "machine", "peer"}
 	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security", "telemetry"}
 
@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"record":        words,
 	"producerstate": join(words, "record"),
 	"manifest":      words,
+	"logfiles":      words,
 
 	// 2. Engines.
 	"storage":  join(doors, formats...),

@@ -121,7 +121,7 @@ func sleepRule(sources []*source) (breaches []string) {
 }
 
 // pure are the rooms that take time as an argument, start nothing and reach nothing.
-var pure = []string{"ids", "record", "producerstate", "manifest", "metadata", "partition", "machine/controller", "machine/group", "machine/txn", "config", "quota", "bench", "doctor", "clusterfile", "top"}
+var pure = []string{"ids", "record", "producerstate", "manifest", "logfiles", "metadata", "partition", "machine/controller", "machine/group", "machine/txn", "config", "quota", "bench", "doctor", "clusterfile", "top"}
 
 // impureImports is what a pure room has no use for.
 var impureImports = []string{"sync", "sync/atomic", "context", "os", "os/signal", "net", "net/http", "io/fs", "path/filepath", "log", "log/slog", "runtime"}

@@ -8,8 +8,10 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // abortedReaders is what those who read a segment's transaction index need, without the append lock.
@@ -105,7 +107,7 @@ func (s *segment) abortedEntries() ([]byte, error) {
 	if all := r.all.Load(); all != nil {
 		return *all, nil
 	}
-	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	data, err := vfs.ReadWhole(s.files.fs, s.path(logfiles.TxnIndexSuffix), 1<<30)
 	if all := r.all.Load(); all != nil {
 		return *all, nil // it has another name since, and the name another file perhaps
 	}
@@ -123,7 +125,7 @@ func (l *Log) vetAborted(s *segment) error {
 	if r.state.Load() != abortedUnknown || s.checked.until == 0 || l.dir.mayHaveGaps(l) {
 		return nil
 	}
-	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	data, err := vfs.ReadWhole(s.files.fs, s.path(logfiles.TxnIndexSuffix), 1<<30)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -149,7 +151,7 @@ func (l *Log) vetAborted(s *segment) error {
 // replayAborted makes the entries of the markers that a segment had when it was opened; ok is false if it can't.
 func (l *Log) replayAborted(s *segment, walk func(int64, func(record.Batch, int64, *handle) error) error) (want []byte, ok bool, err error) {
 	state := producerstate.New(l.producers.expirationMs)
-	data, err := readWholeFile(s.files.fs, s.dir+"/"+segmentName(s.base, snapshotSuffix), 1<<30)
+	data, err := vfs.ReadWhole(s.files.fs, s.dir+"/"+logfiles.SegmentName(s.base, logfiles.SnapshotSuffix), 1<<30)
 	if err == nil {
 		state, err = producerstate.Load(data, s.base, l.producers.expirationMs)
 	} else if errors.Is(err, fs.ErrNotExist) && s.base == 0 {
@@ -184,15 +186,15 @@ func (l *Log) replayAborted(s *segment, walk func(int64, func(record.Batch, int6
 func (l *Log) replaceAborted(s *segment, want []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	data, err := readWholeFile(s.files.fs, s.path(txnIndexSuffix), 1<<30)
+	data, err := vfs.ReadWhole(s.files.fs, s.path(logfiles.TxnIndexSuffix), 1<<30)
 	if err != nil {
 		return err
 	}
 	want = append(want, data[min(s.checked.txns, int64(len(data))):]...)
-	if err := writeFileAtomically(s.files.fs, s.dir, segmentName(s.base, txnIndexSuffix), want); err != nil {
+	if err := vfs.Replace(s.files.fs, s.dir, logfiles.SegmentName(s.base, logfiles.TxnIndexSuffix), want); err != nil {
 		return err
 	}
 	s.txns.written = int64(len(want))
-	l.store.problem("a transaction index was damaged, and is made anew", fmt.Errorf("%s differs from the markers in the log", s.path(txnIndexSuffix)))
+	l.store.problem("a transaction index was damaged, and is made anew", fmt.Errorf("%s differs from the markers in the log", s.path(logfiles.TxnIndexSuffix)))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -204,7 +205,7 @@ func (l *Log) write(data []byte, covers span, nowMs int64) (ids.Offset, error) {
 			l.dir.flusher.request(true)
 			return rolledTo, err
 		}
-		return rolledTo, fmt.Errorf("append to %s: %w", s.path(logSuffix), err)
+		return rolledTo, fmt.Errorf("append to %s: %w", s.path(logfiles.LogSuffix), err)
 	}
 	l.noteBatches(s, data, position)
 	end := int64(covers.last) + 1
@@ -234,7 +235,7 @@ func (l *Log) noteBatches(s *segment, data []byte, position int64) {
 		position += int64(len(b))
 		data = rest
 	}
-	if len(s.offsets.tail) >= spillEntries {
+	if len(s.offsets.Tail) >= spillEntries {
 		if err := s.spillIndexes(false); err != nil {
 			l.store.problem("write the index of "+l.tp.String()+" early; it stays in memory", err)
 		}
@@ -275,7 +276,7 @@ func (l *Log) mustRoll(s *segment, size int, covers span, nowMs int64) bool {
 	if have+int64(size) > int64(l.cfg.SegmentBytes) || covers.last-s.base > math.MaxInt32 {
 		return true
 	}
-	if s.offsets.count() >= l.cfg.SegmentIndexBytes/8 || s.times.count() >= l.cfg.SegmentIndexBytes/12-1 {
+	if s.offsets.Count() >= l.cfg.SegmentIndexBytes/8 || s.times.Count() >= l.cfg.SegmentIndexBytes/12-1 {
 		return true
 	}
 	// segment.ms runs by record timestamps: from the segment's first batch to this one.
@@ -307,7 +308,7 @@ func (l *Log) pin(s *segment, mode openMode) error {
 	}
 	h, err := s.open(mode)
 	if err != nil {
-		return fmt.Errorf("append to %s: %w", s.path(logSuffix), err)
+		return fmt.Errorf("append to %s: %w", s.path(logfiles.LogSuffix), err)
 	}
 	s.pin = h
 	if !slices.Contains(l.unsynced, s) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
 )
 
@@ -132,15 +133,15 @@ func (s *segment) uncheckedFrom(h *handle, r stretch) (int64, ids.Offset, error)
 // anchor is the place before a stretch from which on batches are checked: that of the index entry at or below what was asked for, if a batch of that entry is
 // there, else the segment's start.
 func (s *segment) anchor(h *handle, r stretch) (int64, ids.Offset, error) {
-	e, ok := s.lookup(&s.offsets, offsetIndexKind, int64(r.from-s.base), false)
-	if !ok || e.value < 0 || int64(e.value) > r.position {
+	e, ok := s.lookup(&s.offsets, logfiles.OffsetIndex, int64(r.from-s.base), false)
+	if !ok || e.Value < 0 || int64(e.Value) > r.position {
 		return 0, s.base, nil
 	}
-	base, ok, err := s.batchAt(int64(e.value), s.base+ids.Offset(e.key))
+	base, ok, err := s.batchAt(int64(e.Value), s.base+ids.Offset(e.Key))
 	if err != nil || !ok {
 		return 0, s.base, err
 	}
-	return int64(e.value), base, nil
+	return int64(e.Value), base, nil
 }
 
 // inPlace checks what a batch's checksum doesn't cover.
@@ -152,7 +153,7 @@ func (l *Log) inPlace(b record.Batch, next, bound ids.Offset) error {
 		return fmt.Errorf("%w: offset %d lies before offset %d", errTorn, b.LastOffset(), bound)
 	}
 	if want, have := l.epochs.at(b.LastOffset()), b.LeaderEpoch(); want >= 0 && have != ids.NoLeaderEpoch && want != have {
-		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d; if it is that file which is damaged, remove it while the broker is stopped", errTorn, b.BaseOffset(), have, epochsFile, want)
+		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d; if it is that file which is damaged, remove it while the broker is stopped", errTorn, b.BaseOffset(), have, logfiles.Epochs, want)
 	}
 	return nil
 }
@@ -277,9 +278,9 @@ func (s *segment) holding(offset ids.Offset) (head record.Batch, position int64,
 
 // timeEntry is the position of the batch that an entry of the time index is about; ok is false if there is none: the entry is damaged, or the
 // offset index was when it was looked up.
-func (s *segment) timeEntry(e indexEntry) (position int64, ok bool, err error) {
-	head, position, ok, err := s.holding(s.base + ids.Offset(e.value))
-	return position, ok && head.MaxTimestamp() == e.key, err
+func (s *segment) timeEntry(e logfiles.IndexEntry) (position int64, ok bool, err error) {
+	head, position, ok, err := s.holding(s.base + ids.Offset(e.Value))
+	return position, ok && head.MaxTimestamp() == e.Key, err
 }
 
 // metDamage is the damaged places that readers met: clients come back to them many times a second, and it is told once.

@@ -8,8 +8,10 @@ import (
 	"math"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // errStopped ends a compaction that is no longer wanted: the store closes, the log was deleted, or its segments are not the ones that were read.
@@ -81,11 +83,11 @@ func (r *batchReader) at(n int) ([]byte, error) {
 		want := int(min(int64(len(r.buf)), r.end-r.position))
 		r.spend(int64(want))
 		r.filled = 0
-		if err := readFull(r.handle.file, r.buf[:want], r.position); err != nil {
+		if err := vfs.ReadFull(r.handle.file, r.buf[:want], r.position); err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, r.damaged(err)
 			}
-			return nil, fmt.Errorf("read %s: %w", r.segment.path(logSuffix), err)
+			return nil, fmt.Errorf("read %s: %w", r.segment.path(logfiles.LogSuffix), err)
 		}
 		r.start, r.filled = r.position, want
 	}
@@ -100,8 +102,8 @@ func (r *batchReader) checkLarge(crc uint32, size int) error {
 	for at := int64(covered); at < int64(size); {
 		part := r.buf[:min(int64(len(r.buf)), int64(size)-at)]
 		r.filled = 0
-		if err := readFull(r.handle.file, part, r.position+at); err != nil {
-			return fmt.Errorf("read %s: %w", r.segment.path(logSuffix), err)
+		if err := vfs.ReadFull(r.handle.file, part, r.position+at); err != nil {
+			return fmt.Errorf("read %s: %w", r.segment.path(logfiles.LogSuffix), err)
 		}
 		sum = crc32.Update(sum, castagnoli, part)
 		at += int64(len(part))
@@ -137,7 +139,7 @@ const syncEvery = 16 << 20
 // begin makes the files.
 func (w *segmentWriter) begin() error {
 	l, s := w.log, w.segment
-	s.setTransit(cleanedSuffix)
+	s.setTransit(logfiles.CleanedSuffix)
 	l.naming.Lock()
 	defer l.naming.Unlock()
 	if l.failure.Load() != nil {
@@ -146,7 +148,7 @@ func (w *segmentWriter) begin() error {
 	for _, file := range [...]struct {
 		slot   *fileSlot
 		suffix string
-	}{{&s.log, logSuffix}, {&s.index, indexSuffix}, {&s.timeIndex, timeIndexSuffix}} {
+	}{{&s.log, logfiles.LogSuffix}, {&s.index, logfiles.IndexSuffix}, {&s.timeIndex, logfiles.TimeIndexSuffix}} {
 		if err := w.create(file.slot, file.suffix); err != nil {
 			return err
 		}
@@ -200,7 +202,7 @@ func (w *segmentWriter) note(b record.Batch) {
 }
 
 func (w *segmentWriter) spillEarly() error {
-	if len(w.segment.offsets.tail) < spillEntries {
+	if len(w.segment.offsets.Tail) < spillEntries {
 		return nil
 	}
 	return w.segment.spillIndexes(false)
@@ -218,7 +220,7 @@ func (w *segmentWriter) flush() error {
 		if err == nil {
 			err = io.ErrShortWrite
 		}
-		return fmt.Errorf("write %s: %w", w.segment.path(logSuffix), err)
+		return fmt.Errorf("write %s: %w", w.segment.path(logfiles.LogSuffix), err)
 	}
 	w.written += int64(len(w.buf))
 	w.segment.size.Store(w.written)
@@ -272,8 +274,8 @@ func (w *segmentWriter) writeAborted() error {
 	if l.failure.Load() != nil {
 		return errStopped
 	}
-	path := w.segment.path(txnIndexSuffix)
-	if err := writeTail(w.segment.files.fs, path, 0, w.aborted, false); err != nil {
+	path := w.segment.path(logfiles.TxnIndexSuffix)
+	if err := vfs.WriteTail(w.segment.files.fs, path, 0, w.aborted, false); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := l.dir.flusher.syncOne(&syncItem{path: path}); err != nil {

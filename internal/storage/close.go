@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // Close flushes and checkpoints all logs and leaves the mark of a clean stop in each directory whose logs are all whole. The logs' owners must have
@@ -63,7 +65,7 @@ func (d *directory) close() error {
 		d.store.problem("stop in "+d.path+"; the next start takes longer", err)
 	}
 	content := []byte(`{"version":0,"brokerEpoch":-1}`)
-	return writeFileAtomically(d.store.cfg.FS, d.path, cleanFile, content)
+	return vfs.Replace(d.store.cfg.FS, d.path, logfiles.CleanMark, content)
 }
 
 // allSound tells that every log of the directory is known to be whole: the ones never opened by the last clean stop.
@@ -111,8 +113,8 @@ func (d *directory) renameEpochs(logs []*Log) error {
 		if !l.settling {
 			continue
 		}
-		path := l.path + "/" + epochsFile
-		if err := d.store.cfg.FS.Rename(path+tempSuffix, path); err != nil {
+		path := l.path + "/" + logfiles.Epochs
+		if err := d.store.cfg.FS.Rename(path+vfs.TempSuffix, path); err != nil {
 			return fmt.Errorf("replace %s: %w", path, err)
 		}
 		dirs = append(dirs, l.path)
@@ -164,8 +166,8 @@ func (l *Log) settle() (paths []string, err error) {
 		return nil, nil
 	}
 	if entries, dirty := l.epochs.snapshot(); dirty && l.created {
-		path := l.path + "/" + epochsFile + tempSuffix
-		if err := writeWholeFile(l.store.cfg.FS, path, encodeEpochs(entries), false); err != nil {
+		path := l.path + "/" + logfiles.Epochs + vfs.TempSuffix
+		if err := vfs.WriteWhole(l.store.cfg.FS, path, logfiles.EncodeEpochs(entries), false); err != nil {
 			return nil, err
 		}
 		l.settling = true
@@ -179,13 +181,13 @@ func (l *Log) settle() (paths []string, err error) {
 		if err := s.spillIndexes(true); err != nil {
 			return paths, err
 		}
-		paths = append(paths, s.path(indexSuffix), s.path(timeIndexSuffix))
+		paths = append(paths, s.path(logfiles.IndexSuffix), s.path(logfiles.TimeIndexSuffix))
 	}
 	l.writeSnapshot(true)
 	l.dropSnapshot(l.olderSnapshot)
 	l.olderSnapshot = -1
 	for _, at := range l.newSnapshots {
-		paths = append(paths, l.path+"/"+segmentName(at, snapshotSuffix))
+		paths = append(paths, l.path+"/"+logfiles.SegmentName(at, logfiles.SnapshotSuffix))
 	}
 	if len(s.txns.pending) > 0 {
 		return paths, fmt.Errorf("its transaction index lacks what was aborted from offset %d on", s.txns.first)

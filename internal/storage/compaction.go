@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
 )
@@ -278,7 +279,7 @@ func groupSegments(segments []*segment, ends []ids.Offset, cfg LogConfig) [][]*s
 			s := segments[i]
 			size := s.size.Load()
 			s.mu.Lock()
-			offsetBytes, timeBytes := int64(s.offsets.count())*offsetIndexKind.width, int64(s.times.count())*timeIndexKind.width
+			offsetBytes, timeBytes := int64(s.offsets.Count())*logfiles.OffsetIndex.Width, int64(s.times.Count())*logfiles.TimeIndex.Width
 			s.mu.Unlock()
 			if i > first && (bytes+size > int64(cfg.SegmentBytes) || offsets+offsetBytes > int64(cfg.SegmentIndexBytes) ||
 				times+timeBytes > int64(cfg.SegmentIndexBytes) || size > 0 && ends[i]-1-segments[first].base > math.MaxInt32) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 )
 
 // LogName is a log by its partition and its topic's id.
@@ -26,7 +27,7 @@ func (s *Store) DeleteLogs(names ...LogName) error {
 			continue
 		}
 		d.measure()
-		if err := d.discard(doomed[d], deleteDirSuffix); err != nil {
+		if err := d.discard(doomed[d], logfiles.DeleteDirSuffix); err != nil {
 			failed = append(failed, err)
 		}
 		for _, log := range doomed[d] {
@@ -115,7 +116,7 @@ func (s *Store) Quarantine(tp ids.TopicPartition) error {
 		s.leaveOffline(dir, tp)
 		return nil
 	}
-	return s.setAside(dir, tp, strayDirSuffix, "unknown to the cluster's metadata")
+	return s.setAside(dir, tp, logfiles.StrayDirSuffix, "unknown to the cluster's metadata")
 }
 
 // setAside renames the directory of tp and forgets it.
@@ -176,7 +177,7 @@ func (d *directory) rename(log *doomedLog, suffix string) error {
 	if id == (ids.UUID{}) {
 		id = d.store.randomUUID()
 	}
-	path := d.path + "/" + discardedName(log.tp, id, suffix)
+	path := d.path + "/" + logfiles.DiscardedName(log.tp, id, suffix)
 	err := d.sparing(func() error { return d.store.cfg.FS.Rename(d.path+"/"+log.tp.String(), path) })
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

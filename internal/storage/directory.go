@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -48,12 +48,12 @@ type directory struct {
 
 	mu sync.Mutex // guards the checkpoints and their files; held while writing them
 	// recovery, starts and watermarks are what the checkpoint files say, for logs not opened, too.
-	recovery, starts, watermarks offsetCheckpoint
+	recovery, starts, watermarks logfiles.OffsetCheckpoint
 	// cleaned is the first dirty offset of each log that was ever compacted: below it, offsets may be missing, whatever its policy is now.
-	cleaned     offsetCheckpoint
+	cleaned     logfiles.OffsetCheckpoint
 	manifest    manifest.Manifest
 	largest     manifest.LargestTimestamps
-	moves       map[ids.TopicPartition]moveRow
+	moves       map[ids.TopicPartition]logfiles.MoveRow
 	cleanedLost bool // the file was damaged: any log may have been compacted
 }
 
@@ -71,11 +71,11 @@ func (d *directory) fail(cause error) {
 		return
 	}
 	logs := d.store.logsIn(d)
-	bounds := offsetCheckpoint{}
+	bounds := logfiles.OffsetCheckpoint{}
 	for _, l := range logs {
 		bounds[l.tp] = l.DurableEnd()
 	}
-	err := writeFileAtomically(d.store.cfg.FS, d.path, failedSyncFile, bounds.encode())
+	err := vfs.Replace(d.store.cfg.FS, d.path, logfiles.FailedSync, bounds.Encode())
 	if f := d.store.cfg.Events.DirectoryOffline; f != nil {
 		f(d.path, cause, err == nil)
 	}
@@ -155,17 +155,17 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 	}
 	for _, file := range []struct {
 		name string
-		to   *offsetCheckpoint
-	}{{recoveryPointFile, &d.recovery}, {logStartFile, &d.starts}, {highWatermarkFile, &d.watermarks}} {
-		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil && !errors.Is(err, errDamagedFile) {
+		to   *logfiles.OffsetCheckpoint
+	}{{logfiles.RecoveryPoints, &d.recovery}, {logfiles.LogStarts, &d.starts}, {logfiles.HighWatermarks, &d.watermarks}} {
+		if *file.to, err = readOffsetCheckpoint(fsys, d.path+"/"+file.name); err != nil && !errors.Is(err, logfiles.ErrDamaged) {
 			return clusterID, nil, fmt.Errorf("cannot be read (%w)", err)
 		} else if err != nil {
 			return clusterID, nil, &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); without it, durable records could be taken for a torn tail; restore it from a backup, or write 0 for a partition to have it scanned whole", file.name, err), err}
 		}
 	}
-	if d.cleaned, err = readOffsetCheckpoint(fsys, d.path+"/"+cleanerFile); err != nil {
-		d.store.problem("read "+cleanerFile+" in "+d.path+"; all compacted logs count as dirty", err)
-		d.cleaned, d.cleanedLost = offsetCheckpoint{}, true
+	if d.cleaned, err = readOffsetCheckpoint(fsys, d.path+"/"+logfiles.CleanerOffsets); err != nil {
+		d.store.problem("read "+logfiles.CleanerOffsets+" in "+d.path+"; all compacted logs count as dirty", err)
+		d.cleaned, d.cleanedLost = logfiles.OffsetCheckpoint{}, true
 	}
 	d.loadLargest()
 	if err := d.readMoves(); err != nil {
@@ -177,10 +177,10 @@ func (d *directory) load(clusterID string) (string, []vfs.Entry, error) {
 // loadMeta reads meta.properties, or makes it in a directory that has none and no partitions either.
 func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, error) {
 	fsys, nodeID := d.store.cfg.FS, d.store.cfg.NodeID
-	data, err := readWholeFile(fsys, d.path+"/"+metaFile, 1<<20)
+	data, err := vfs.ReadWhole(fsys, d.path+"/"+logfiles.Meta, 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, e := range entries {
-			if _, ok := parsePartitionDir(e.Name); ok && e.IsDir {
+			if _, ok := logfiles.ParsePartitionDir(e.Name); ok && e.IsDir {
 				return clusterID, &RefusedError{d.path, "has partitions (" + e.Name + ") but no meta.properties, so whose they are is unknown; restore the file, or use an empty directory", err}
 			}
 		}
@@ -189,8 +189,7 @@ func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, err
 			clusterID = d.store.randomUUID().String()
 		}
 		d.id = ids.DirectoryID(d.store.randomUUID())
-		text := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", clusterID, nodeID, d.id)
-		if err := writeFileAtomically(fsys, d.path, metaFile, []byte(text)); err != nil {
+		if err := vfs.Replace(fsys, d.path, logfiles.Meta, logfiles.EncodeMeta(clusterID, nodeID, d.id)); err != nil {
 			return given, err
 		}
 		return clusterID, nil
@@ -198,7 +197,7 @@ func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, err
 	if err != nil {
 		return clusterID, fmt.Errorf("its meta.properties cannot be read (%w)", err)
 	}
-	meta := parseProperties(string(data))
+	meta := logfiles.ParseProperties(string(data))
 	if v := meta["version"]; v != "1" {
 		return "", &RefusedError{d.path, fmt.Sprintf("meta.properties has version %q, and only 1 is known", v), nil}
 	}
@@ -214,18 +213,6 @@ func (d *directory) loadMeta(clusterID string, entries []vfs.Entry) (string, err
 	}
 	d.id = ids.DirectoryID(id)
 	return meta["cluster.id"], nil
-}
-
-// parseProperties reads key=value lines; # begins a comment.
-func parseProperties(text string) map[string]string {
-	out := make(map[string]string)
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if key, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
-			out[strings.TrimSpace(key)] = strings.TrimSpace(value)
-		}
-	}
-	return out
 }
 
 // writing runs fn with mu held, and takes the directory offline, without it, if fn failed for another reason than a full disk: it may have been a sync.
@@ -244,11 +231,11 @@ func (d *directory) writing(fn func() error) error {
 }
 
 // write replaces one checkpoint file if its content changed; the caller holds mu.
-func (d *directory) write(name string, have *offsetCheckpoint, want offsetCheckpoint) error {
+func (d *directory) write(name string, have *logfiles.OffsetCheckpoint, want logfiles.OffsetCheckpoint) error {
 	if maps.Equal(*have, want) {
 		return nil
 	}
-	if err := writeFileAtomically(d.store.cfg.FS, d.path, name, want.encode()); err != nil {
+	if err := vfs.Replace(d.store.cfg.FS, d.path, name, want.Encode()); err != nil {
 		return err
 	}
 	*have = want
@@ -261,7 +248,7 @@ func (d *directory) forget(gone func(ids.TopicPartition) bool) error {
 }
 
 func (d *directory) forgetOnce(gone func(ids.TopicPartition) bool) error {
-	drop := func(c offsetCheckpoint) offsetCheckpoint {
+	drop := func(c logfiles.OffsetCheckpoint) logfiles.OffsetCheckpoint {
 		c = maps.Clone(c)
 		maps.DeleteFunc(c, func(tp ids.TopicPartition, _ ids.Offset) bool { return gone(tp) || d.stale[tp] })
 		return c
@@ -272,16 +259,16 @@ func (d *directory) forgetOnce(gone func(ids.TopicPartition) bool) error {
 		if err := d.writeLargest(timestamps); err != nil {
 			return err
 		}
-		if err := d.write(recoveryPointFile, &d.recovery, drop(d.recovery)); err != nil {
+		if err := d.write(logfiles.RecoveryPoints, &d.recovery, drop(d.recovery)); err != nil {
 			return err
 		}
-		if err := d.write(logStartFile, &d.starts, drop(d.starts)); err != nil {
+		if err := d.write(logfiles.LogStarts, &d.starts, drop(d.starts)); err != nil {
 			return err
 		}
-		if err := d.write(cleanerFile, &d.cleaned, drop(d.cleaned)); err != nil {
+		if err := d.write(logfiles.CleanerOffsets, &d.cleaned, drop(d.cleaned)); err != nil {
 			return err
 		}
-		if err := d.write(highWatermarkFile, &d.watermarks, drop(d.watermarks)); err != nil {
+		if err := d.write(logfiles.HighWatermarks, &d.watermarks, drop(d.watermarks)); err != nil {
 			return err
 		}
 		d.stale = nil
@@ -354,6 +341,6 @@ func (d *directory) setFirstDirty(l *Log, offset ids.Offset) error {
 		}
 		cleaned := maps.Clone(d.cleaned)
 		cleaned[l.tp] = offset
-		return d.write(cleanerFile, &d.cleaned, cleaned)
+		return d.write(logfiles.CleanerOffsets, &d.cleaned, cleaned)
 	})
 }

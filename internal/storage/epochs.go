@@ -4,24 +4,18 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strconv"
 	"sync"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
-
-// epochStart says that the batches from Start on were written by the leader of Epoch, up to the next entry's start.
-type epochStart struct {
-	Epoch ids.LeaderEpoch
-	Start ids.Offset
-}
 
 // epochCache is the leader epochs of one log (KIP-101), derived from its batches: both fields strictly increasing. The file
 // leader-epoch-checkpoint holds what lies below the recovery point; recovery finds the rest in the batches.
 type epochCache struct {
 	mu      sync.Mutex // guards the rest; held for memory only
-	entries []epochStart
+	entries []logfiles.EpochStart
 	dirty   bool // entries differ from the file
 }
 
@@ -49,7 +43,7 @@ func (c *epochCache) assign(epoch ids.LeaderEpoch, start ids.Offset) {
 	for n := len(c.entries); n > 0 && c.entries[n-1].Start >= start; n = len(c.entries) {
 		c.entries = c.entries[:n-1]
 	}
-	c.entries = append(c.entries, epochStart{epoch, start})
+	c.entries = append(c.entries, logfiles.EpochStart{Epoch: epoch, Start: start})
 	c.dirty = true
 }
 
@@ -77,7 +71,7 @@ func (c *epochCache) truncateStart(start ids.Offset) {
 }
 
 // replace puts other entries in the place of all.
-func (c *epochCache) replace(entries []epochStart) {
+func (c *epochCache) replace(entries []logfiles.EpochStart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries, c.dirty = entries, true
@@ -115,14 +109,14 @@ func (c *epochCache) endOffset(epoch ids.LeaderEpoch, logEnd ids.Offset) (ids.Le
 }
 
 // snapshot returns the entries and whether the file lags behind.
-func (c *epochCache) snapshot() ([]epochStart, bool) {
+func (c *epochCache) snapshot() ([]logfiles.EpochStart, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.entries), c.dirty
 }
 
 // written notes that the file now holds entries; later changes keep it dirty.
-func (c *epochCache) written(entries []epochStart) {
+func (c *epochCache) written(entries []logfiles.EpochStart) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.Equal(c.entries, entries) {
@@ -130,37 +124,15 @@ func (c *epochCache) written(entries []epochStart) {
 	}
 }
 
-func encodeEpochs(entries []epochStart) []byte {
-	out := append(strconv.AppendInt([]byte("0\n"), int64(len(entries)), 10), '\n')
-	for _, e := range entries {
-		out = append(strconv.AppendInt(out, int64(e.Epoch), 10), ' ')
-		out = append(strconv.AppendInt(out, int64(e.Start), 10), '\n')
-	}
-	return out
-}
-
 // readEpochs reads leader-epoch-checkpoint. Any error, fs.ErrNotExist included, means: derive the epochs from the batches.
-func readEpochs(fsys vfs.FS, path string) ([]epochStart, error) {
-	data, err := readWholeFile(fsys, path, 64<<20)
+func readEpochs(fsys vfs.FS, path string) ([]logfiles.EpochStart, error) {
+	data, err := vfs.ReadWhole(fsys, path, 64<<20)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := checkpointRows(string(data), 2)
+	entries, err := logfiles.ParseEpochs(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	entries := make([]epochStart, 0, len(rows)/2)
-	for i := 0; i < len(rows); i += 2 {
-		epoch, err1 := strconv.ParseInt(rows[i], 10, 32)
-		start, err2 := strconv.ParseInt(rows[i+1], 10, 64)
-		if err1 != nil || err2 != nil {
-			return nil, fmt.Errorf("%s: line %q is not an epoch and an offset", path, rows[i]+" "+rows[i+1])
-		}
-		e := epochStart{ids.LeaderEpoch(epoch), ids.Offset(start)}
-		if n := len(entries); n > 0 && (e.Epoch <= entries[n-1].Epoch || e.Start <= entries[n-1].Start) {
-			return nil, fmt.Errorf("%s: epochs are not increasing", path)
-		}
-		entries = append(entries, e)
 	}
 	return entries, nil
 }

@@ -19,8 +19,6 @@ var (
 	ErrNoDirectory = errors.New("no such log directory")
 	// ErrBusy: the log is being truncated, or its last bytes follow it to another directory. It is over soon.
 	ErrBusy = errors.New("the log's files are about to change")
-	// errDamagedFile: a file that was read whole is not what it should be.
-	errDamagedFile = errors.New("the file is damaged")
 	// ErrOutOfOrder: batches given with their offsets don't continue the log.
 	ErrOutOfOrder = errors.New("batch offsets do not continue the log")
 )

@@ -6,13 +6,14 @@ import (
 	"io/fs"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 )
 
 // cutFailedSync cuts every log to what was durable when an fsync failed in the last life of the directory. What lies above was never acknowledged, and whether the
 // disk has what the page cache shows cannot be known. It may be interrupted and repeated.
 func (d *directory) cutFailedSync() error {
 	fsys := d.store.cfg.FS
-	path := d.path + "/" + failedSyncFile
+	path := d.path + "/" + logfiles.FailedSync
 	entry, err := fsys.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -22,9 +23,9 @@ func (d *directory) cutFailedSync() error {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		return &RefusedError{d.path, fmt.Sprintf("%s, which says what was durable before a failed sync, is damaged (%v)", failedSyncFile, err), err}
+		return &RefusedError{d.path, fmt.Sprintf("%s, which says what was durable before a failed sync, is damaged (%v)", logfiles.FailedSync, err), err}
 	}
-	for _, tp := range bounds.sorted() {
+	for _, tp := range bounds.Sorted() {
 		bound := bounds[tp]
 		if d.store.foundIn(d, tp) == nil {
 			continue

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/run"
 )
 
@@ -238,7 +239,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 		for _, s := range l.unsynced {
 			l.writeAborted(s)
 			if s.txns.unsynced {
-				f.items = append(f.items, syncItem{path: s.path(txnIndexSuffix)})
+				f.items = append(f.items, syncItem{path: s.path(logfiles.TxnIndexSuffix)})
 				s.txns.unsynced = false
 			}
 			if s.pin != nil {
@@ -246,11 +247,11 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 				f.items = append(f.items, syncItem{segment: s, handle: s.pin, size: s.size.Load()})
 			}
 			if s.sealedUnsynced {
-				f.items = append(f.items, syncItem{segment: s, path: s.path(indexSuffix)}, syncItem{segment: s, path: s.path(timeIndexSuffix)})
+				f.items = append(f.items, syncItem{segment: s, path: s.path(logfiles.IndexSuffix)}, syncItem{segment: s, path: s.path(logfiles.TimeIndexSuffix)})
 			}
 		}
 		for _, at := range l.newSnapshots {
-			f.items = append(f.items, syncItem{path: l.path + "/" + segmentName(at, snapshotSuffix)})
+			f.items = append(f.items, syncItem{path: l.path + "/" + logfiles.SegmentName(at, logfiles.SnapshotSuffix)})
 		}
 		l.newSnapshots = l.newSnapshots[:0]
 		if l.newFiles {
@@ -258,7 +259,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 			l.newFiles, l.namesInRound = false, true
 		}
 		if l.newDir {
-			f.items = append(f.items, syncItem{path: l.path + "/" + partitionMetadataFile})
+			f.items = append(f.items, syncItem{path: l.path + "/" + logfiles.PartitionMetadata})
 			l.newDir, newDir = false, true
 		}
 	}
@@ -346,7 +347,7 @@ func (f *flusher) syncPath(path string) error { return f.syncOne(&syncItem{path:
 func (f *flusher) syncOne(item *syncItem) error {
 	if item.handle != nil {
 		if err := item.handle.file.Sync(); err != nil {
-			return fmt.Errorf("sync %s: %w", item.segment.path(logSuffix), err)
+			return fmt.Errorf("sync %s: %w", item.segment.path(logfiles.LogSuffix), err)
 		}
 		return nil
 	}

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // addJobs makes the directory's work known.
@@ -296,7 +298,7 @@ func (l *Log) writeEpochs() error {
 	if !dirty || l.failure.Load() != nil {
 		return nil
 	}
-	if err := writeFileAtomically(l.store.cfg.FS, l.path, epochsFile, encodeEpochs(entries)); err != nil {
+	if err := vfs.Replace(l.store.cfg.FS, l.path, logfiles.Epochs, logfiles.EncodeEpochs(entries)); err != nil {
 		return err
 	}
 	l.epochs.written(entries)
@@ -332,19 +334,19 @@ func (c *checkpoint) write(withWatermarks bool) error {
 				watermarks[l.tp] = hw
 			}
 		}
-		if err := d.write(logStartFile, &d.starts, starts); err != nil {
+		if err := d.write(logfiles.LogStarts, &d.starts, starts); err != nil {
 			return err
 		}
 		if err := d.writeLargest(timestamps); err != nil {
 			return err
 		}
-		if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
+		if err := d.write(logfiles.RecoveryPoints, &d.recovery, recovery); err != nil {
 			return err
 		}
 		if !withWatermarks {
 			return nil
 		}
-		return d.write(highWatermarkFile, &d.watermarks, watermarks)
+		return d.write(logfiles.HighWatermarks, &d.watermarks, watermarks)
 	})
 }
 

@@ -6,14 +6,13 @@ import (
 	"maps"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-const (
-	largestFile = "ottla.largest-timestamps"
-	// farBytes is how much more of a segment recovery may read before an entry in the file is worth it.
-	farBytes = 1 << 20
-)
+// farBytes is how much more of a segment recovery may read before an entry in the file is worth it.
+const farBytes = 1 << 20
 
 // durableMark is what a log's active segment held when a flush round captured it.
 type durableMark struct {
@@ -43,7 +42,7 @@ func (l *Log) largestAt(point ids.Offset) (manifest.Largest, bool) {
 // loadLargest reads the file; without it, recovery reads more.
 func (d *directory) loadLargest() {
 	d.largest = manifest.LargestTimestamps{}
-	data, err := readWholeFile(d.store.cfg.FS, d.path+"/"+largestFile, manifestLimit)
+	data, err := vfs.ReadWhole(d.store.cfg.FS, d.path+"/"+logfiles.LargestTimestamps, manifestLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -52,7 +51,7 @@ func (d *directory) loadLargest() {
 		found, err = manifest.OpenLargest(data)
 	}
 	if err != nil {
-		d.store.problem("read "+largestFile+" in "+d.path+"; recovery reads more instead", err)
+		d.store.problem("read "+logfiles.LargestTimestamps+" in "+d.path+"; recovery reads more instead", err)
 		return
 	}
 	d.largest = found
@@ -63,7 +62,7 @@ func (d *directory) writeLargest(want manifest.LargestTimestamps) error {
 	if maps.Equal(d.largest, want) {
 		return nil
 	}
-	if err := writeFileAtomically(d.store.cfg.FS, d.path, largestFile, want.Encode()); err != nil {
+	if err := vfs.Replace(d.store.cfg.FS, d.path, logfiles.LargestTimestamps, want.Encode()); err != nil {
 		return err
 	}
 	d.largest = want

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // Log is one partition's log. All methods may be called concurrently.
@@ -198,7 +200,7 @@ func (l *Log) createDir() error {
 	}
 	fs := l.store.cfg.FS
 	// Else a directory whose disk was taken away would be made anew, somewhere else.
-	if _, err := fs.Stat(l.dir.path + "/" + metaFile); err != nil {
+	if _, err := fs.Stat(l.dir.path + "/" + logfiles.Meta); err != nil {
 		err = fmt.Errorf("create partition directory: %s is not the directory that it was at the start: %v", l.dir.path, err) //nolint:errorlint // not a file that deletion took
 		return err
 	}
@@ -206,16 +208,11 @@ func (l *Log) createDir() error {
 		return fmt.Errorf("create partition directory: %w", err)
 	}
 	l.newDir, l.newFiles = true, true
-	if err := writeWholeFile(fs, l.path+"/"+partitionMetadataFile, encodePartitionMetadata(l.id), false); err != nil {
-		return fmt.Errorf("write %s/%s: %w", l.path, partitionMetadataFile, err)
+	if err := vfs.WriteWhole(fs, l.path+"/"+logfiles.PartitionMetadata, logfiles.EncodePartitionMetadata(l.id), false); err != nil {
+		return fmt.Errorf("write %s/%s: %w", l.path, logfiles.PartitionMetadata, err)
 	}
 	l.created = true
 	return nil
-}
-
-// encodePartitionMetadata is Kafka's text, with no newline at its end.
-func encodePartitionMetadata(id ids.TopicID) []byte {
-	return []byte("version: 0\ntopic_id: " + id.String())
 }
 
 // hints remember where batches begin, so that reads at the tail and reads that follow each other need no index.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/run"
 )
 
@@ -176,7 +177,7 @@ func (d *directory) raiseOnce(raises []raise) error {
 				starts[l.tp] = start
 			}
 		}
-		if err := d.write(logStartFile, &d.starts, starts); err != nil {
+		if err := d.write(logfiles.LogStarts, &d.starts, starts); err != nil {
 			return err
 		}
 		for i := range raises {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
 )
 
@@ -30,7 +31,7 @@ func (l *Log) OffsetForTimestamp(timestampMs int64, limit ids.Offset) (found Fou
 			return FoundOffset{}, false, err
 		}
 		position := int64(0)
-		if e, ok := s.lookup(&s.times, timeIndexKind, timestampMs-1, false); ok {
+		if e, ok := s.lookup(&s.times, logfiles.TimeIndex, timestampMs-1, false); ok {
 			at, ok, err := s.timeEntry(e)
 			if err != nil {
 				return FoundOffset{}, false, err
@@ -117,7 +118,7 @@ func (s *segment) inBatch(h *handle, at int64, start, limit ids.Offset, wanted f
 		}
 	}
 	if err := records.Err(); err != nil {
-		return FoundOffset{}, false, fmt.Errorf("open the batch at byte %d of %s: %w", at, s.path(logSuffix), err)
+		return FoundOffset{}, false, fmt.Errorf("open the batch at byte %d of %s: %w", at, s.path(logfiles.LogSuffix), err)
 	}
 	return FoundOffset{}, false, nil
 }

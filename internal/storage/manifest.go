@@ -8,19 +8,17 @@ import (
 	"strings"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-const (
-	manifestFile = "ottla.manifest"
-	// manifestLimit bounds what is read of one: 1 GiB is some five million partitions.
-	manifestLimit = 1 << 30
-)
+// manifestLimit bounds what is read of one: 1 GiB is some five million partitions.
+const manifestLimit = 1 << 30
 
 // loadManifest reads what the last stop left, if it was a clean one. Without it, each log is looked at.
 func (d *directory) loadManifest() {
-	data, err := readWholeFile(d.store.cfg.FS, d.path+"/"+manifestFile, manifestLimit)
+	data, err := vfs.ReadWhole(d.store.cfg.FS, d.path+"/"+logfiles.Manifest, manifestLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -28,7 +26,7 @@ func (d *directory) loadManifest() {
 		d.manifest, err = manifest.Open(data)
 	}
 	if err != nil {
-		d.store.problem("read "+manifestFile+" in "+d.path+"; each log is looked at instead", err)
+		d.store.problem("read "+logfiles.Manifest+" in "+d.path+"; each log is looked at instead", err)
 	}
 }
 
@@ -77,19 +75,19 @@ func (r *recovery) fromManifest() bool {
 		s.size.Store(m.Size)
 		s.checked.own.Store(m.Size)
 		s.synced = m.Size
-		s.offsets.written, s.times.written = int32(m.Offsets), int32(m.Times)
+		s.offsets.Written, s.times.Written = int32(m.Offsets), int32(m.Times)
 		s.txns.written = m.AbortedBytes
 		segments[i] = s
 	}
 	active := segments[len(segments)-1]
-	active.offsets.last, active.offsets.some = indexEntry{e.LastOffset.Key, e.LastOffset.Value}, active.offsets.written > 0
-	active.times.last, active.times.some = indexEntry{e.LastTime.Key, e.LastTime.Value}, active.times.written > 0
+	active.offsets.Last, active.offsets.Some = logfiles.IndexEntry{Key: e.LastOffset.Key, Value: e.LastOffset.Value}, active.offsets.Written > 0
+	active.times.Last, active.times.Some = logfiles.IndexEntry{Key: e.LastTime.Key, Value: e.LastTime.Value}, active.times.Written > 0
 	active.firstTimestamp, active.maxTimestamp, active.maxOffset = e.FirstTimestamp, e.MaxTimestamp, e.MaxOffset
 	active.statsKnown, active.trimmed = true, true
 	active.bytesSinceIndex = int(active.size.Load()) - int(e.LastOffset.Value)
 	l.setSegments(segments)
 	for _, epoch := range e.Epochs {
-		l.epochs.entries = append(l.epochs.entries, epochStart(epoch))
+		l.epochs.entries = append(l.epochs.entries, logfiles.EpochStart(epoch))
 	}
 	l.logStart.Store(int64(e.LogStart))
 	l.logEnd.Store(int64(e.LogEnd))
@@ -127,11 +125,11 @@ func (l *Log) manifestEntry() (manifest.Log, bool) {
 	}
 	for _, s := range l.list() {
 		s.mu.Lock()
-		e.Segments = append(e.Segments, manifest.Segment{Base: s.base, Size: s.size.Load(), Offsets: int64(s.offsets.written), Times: int64(s.times.written), AbortedBytes: s.txns.written})
-		dirty = dirty || len(s.offsets.tail)+len(s.times.tail) > 0
+		e.Segments = append(e.Segments, manifest.Segment{Base: s.base, Size: s.size.Load(), Offsets: int64(s.offsets.Written), Times: int64(s.times.Written), AbortedBytes: s.txns.written})
+		dirty = dirty || len(s.offsets.Tail)+len(s.times.Tail) > 0
 		s.mu.Unlock()
 	}
-	e.LastOffset, e.LastTime = manifest.IndexEntry{Key: active.offsets.last.key, Value: active.offsets.last.value}, manifest.IndexEntry{Key: active.times.last.key, Value: active.times.last.value}
+	e.LastOffset, e.LastTime = manifest.IndexEntry{Key: active.offsets.Last.Key, Value: active.offsets.Last.Value}, manifest.IndexEntry{Key: active.times.Last.Key, Value: active.times.Last.Value}
 	e.FirstTimestamp, e.MaxTimestamp, e.MaxOffset = active.firstTimestamp, active.maxTimestamp, active.maxOffset
 	return e, !dirty
 }
@@ -140,19 +138,19 @@ func (l *Log) manifestEntry() (manifest.Log, bool) {
 func (l *Log) onlyItsFiles(entries []vfs.Entry) bool {
 	segments := l.list()
 	for _, e := range entries {
-		base, kind, ok := parsePlain(e.Name)
+		base, kind, ok := logfiles.ParsePlain(e.Name)
 		var s *segment
 		if i := segmentAt(segments, base); i >= 0 && segments[i].base == base {
 			s = segments[i]
 		}
 		switch {
 		case !ok:
-			for _, suffix := range []string{deletedSuffix, cleanedSuffix, swapSuffix} {
+			for _, suffix := range []string{logfiles.DeletedSuffix, logfiles.CleanedSuffix, logfiles.SwapSuffix} {
 				if strings.HasSuffix(e.Name, suffix) {
 					return false
 				}
 			}
-		case kind == snapshotSuffix:
+		case kind == logfiles.SnapshotSuffix:
 			if e.Size == 0 || base > l.LogEnd() {
 				return false
 			}
@@ -168,12 +166,12 @@ func (s *segment) sizeOf(suffix string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch suffix {
-	case logSuffix:
+	case logfiles.LogSuffix:
 		return s.size.Load()
-	case indexSuffix:
-		return int64(s.offsets.written) * offsetIndexKind.width
-	case timeIndexSuffix:
-		return int64(s.times.written) * timeIndexKind.width
+	case logfiles.IndexSuffix:
+		return int64(s.offsets.Written) * logfiles.OffsetIndex.Width
+	case logfiles.TimeIndexSuffix:
+		return int64(s.times.Written) * logfiles.TimeIndex.Width
 	default:
 		return s.txns.written
 	}
@@ -189,7 +187,7 @@ func (d *directory) writeManifest() error {
 		}
 	})
 	entries = slices.DeleteFunc(entries, func(e manifest.Log) bool { return e.Segments == nil })
-	if err := writeFileAtomically(d.store.cfg.FS, d.path, manifestFile, manifest.Encode(entries)); err != nil {
+	if err := vfs.Replace(d.store.cfg.FS, d.path, logfiles.Manifest, manifest.Encode(entries)); err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -106,7 +107,7 @@ func (s *Store) MoveLog(l *Log, path string, ready func(*Move)) error {
 	}
 	if to != l.dir {
 		id := s.randomUUID()
-		m.list = append(m.list, &Move{store: s, log: l, to: to, ready: ready, path: to.path + "/" + discardedName(l.tp, id, futureDirSuffix),
+		m.list = append(m.list, &Move{store: s, log: l, to: to, ready: ready, path: to.path + "/" + logfiles.DiscardedName(l.tp, id, logfiles.FutureDirSuffix),
 			copied: make(map[*segment]*copiedSegment)})
 	}
 	s.work.wake(m.task, 0)
@@ -225,8 +226,8 @@ var errCancelled = errors.New("the move was cancelled")
 
 // forget takes the move's row away.
 func (m *Move) forget() {
-	if err := m.to.setMove(m.log.tp, moveRow{}); err != nil {
-		m.store.problem("write "+movesFile+" in "+m.to.path, err)
+	if err := m.to.setMove(m.log.tp, logfiles.MoveRow{}); err != nil {
+		m.store.problem("write "+logfiles.Moves+" in "+m.to.path, err)
 	}
 }
 
@@ -244,14 +245,14 @@ func (m *Move) make() error {
 	if m.made {
 		return nil
 	}
-	if err := m.to.setMove(m.log.tp, moveRow{from: m.log.dir.id, copy: m.path[len(m.to.path)+1:]}); err != nil {
+	if err := m.to.setMove(m.log.tp, logfiles.MoveRow{From: m.log.dir.id, Copy: m.path[len(m.to.path)+1:]}); err != nil {
 		return err
 	}
 	m.made, m.buf = true, make([]byte, moveChunk)
 	if err := m.store.cfg.FS.MkdirAll(m.path); err != nil {
 		return copying(err)
 	}
-	return copying(writeWholeFile(m.store.cfg.FS, m.path+"/"+partitionMetadataFile, encodePartitionMetadata(m.log.id), true))
+	return copying(vfs.WriteWhole(m.store.cfg.FS, m.path+"/"+logfiles.PartitionMetadata, logfiles.EncodePartitionMetadata(m.log.id), true))
 }
 
 // copy brings the copy up to the log, within the slice if there is one. behind: there is more than the last bytes to copy.
@@ -305,8 +306,8 @@ func (m *Move) drop(segments []*segment) error {
 			continue
 		}
 		c.close() //nolint:errcheck // the file goes
-		for _, suffix := range segmentSuffixes {
-			if err := m.store.cfg.FS.Remove(m.path + "/" + segmentName(seg.base, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		for _, suffix := range logfiles.SegmentSuffixes {
+			if err := m.store.cfg.FS.Remove(m.path + "/" + logfiles.SegmentName(seg.base, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return copying(err)
 			}
 		}
@@ -321,7 +322,7 @@ func (m *Move) copySegment(seg *segment, size int64, s *slice) (more bool, err e
 	c := m.copied[seg]
 	if c == nil {
 		c = new(copiedSegment)
-		if c.file, err = openFile(m.store.cfg.FS, m.path+"/"+segmentName(seg.base, logSuffix), createNew); err != nil {
+		if c.file, err = openFile(m.store.cfg.FS, m.path+"/"+logfiles.SegmentName(seg.base, logfiles.LogSuffix), createNew); err != nil {
 			return false, copying(err)
 		}
 		m.copied[seg] = c
@@ -336,8 +337,8 @@ func (m *Move) copySegment(seg *segment, size int64, s *slice) (more bool, err e
 	defer h.release()
 	for c.bytes < size {
 		chunk := m.buf[:min(int64(len(m.buf)), size-c.bytes)]
-		if err := readFull(h.file, chunk, c.bytes); err != nil {
-			return false, fmt.Errorf("read %s: %w", seg.path(logSuffix), err)
+		if err := vfs.ReadFull(h.file, chunk, c.bytes); err != nil {
+			return false, fmt.Errorf("read %s: %w", seg.path(logfiles.LogSuffix), err)
 		}
 		n, err := c.file.WriteAt(chunk, c.bytes)
 		if err == nil && n < len(chunk) {
@@ -370,12 +371,12 @@ func (m *Move) sealNamed(seg *segment) error {
 	if !slices.Contains(m.log.list(), seg) {
 		return errGone
 	}
-	for _, suffix := range []string{indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix} {
+	for _, suffix := range []string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix, logfiles.TxnIndexSuffix, logfiles.SnapshotSuffix} {
 		from := seg.path(suffix)
-		if suffix == snapshotSuffix {
-			from = m.log.path + "/" + segmentName(seg.base, suffix)
+		if suffix == logfiles.SnapshotSuffix {
+			from = m.log.path + "/" + logfiles.SegmentName(seg.base, suffix)
 		}
-		if err := m.copyFile(from, segmentName(seg.base, suffix)); err != nil {
+		if err := m.copyFile(from, logfiles.SegmentName(seg.base, suffix)); err != nil {
 			return err
 		}
 	}
@@ -391,14 +392,14 @@ func (m *Move) sealNamed(seg *segment) error {
 
 // copyFile copies a small file, if there is one, durably but for its name.
 func (m *Move) copyFile(from, name string) error {
-	data, err := readWholeFile(m.store.cfg.FS, from, 1<<30)
+	data, err := vfs.ReadWhole(m.store.cfg.FS, from, 1<<30)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return copying(writeWholeFile(m.store.cfg.FS, m.path+"/"+name, data, true))
+	return copying(vfs.WriteWhole(m.store.cfg.FS, m.path+"/"+name, data, true))
 }
 
 // Finish is steps 3 to 5, and gives the new log, which has what the old one had; the old one is closed then. It blocks on the disks. Its caller keeps appends off
@@ -468,7 +469,7 @@ func (m *Move) finish() (*Log, error) {
 	from := []doomedLog{{tp: l.tp}}
 	err := m.open(fresh)
 	if err == nil {
-		err = errors.Join(l.dir.discard(from, deleteDirSuffix), l.dir.err())
+		err = errors.Join(l.dir.discard(from, logfiles.DeleteDirSuffix), l.dir.err())
 	}
 	if err != nil {
 		fresh.discardMemory()
@@ -532,12 +533,12 @@ func (m *Move) copyRest() error {
 		}
 	}
 	if last >= 0 {
-		name := segmentName(last, snapshotSuffix)
+		name := logfiles.SegmentName(last, logfiles.SnapshotSuffix)
 		if err := m.copyFile(l.path+"/"+name, name); err != nil {
 			return err
 		}
 	}
-	if err := writeWholeFile(m.store.cfg.FS, m.path+"/"+epochsFile, encodeEpochs(entries), true); err != nil {
+	if err := vfs.WriteWhole(m.store.cfg.FS, m.path+"/"+logfiles.Epochs, logfiles.EncodeEpochs(entries), true); err != nil {
 		return copying(err)
 	}
 	if err := m.store.cfg.FS.SyncDir(m.path); err != nil {
@@ -556,11 +557,11 @@ func (d *directory) admit(l *Log, start, end ids.Offset, mark durableMark) error
 	return d.writing(func() error {
 		for _, c := range []struct {
 			name string
-			have *offsetCheckpoint
+			have *logfiles.OffsetCheckpoint
 			at   ids.Offset
 			ok   bool
-		}{{cleanerFile, &d.cleaned, dirty, compacted}, {logStartFile, &d.starts, start, true}, {recoveryPointFile, &d.recovery, end, true},
-			{highWatermarkFile, &d.watermarks, l.HighWatermark(), l.HighWatermark() >= 0}} {
+		}{{logfiles.CleanerOffsets, &d.cleaned, dirty, compacted}, {logfiles.LogStarts, &d.starts, start, true}, {logfiles.RecoveryPoints, &d.recovery, end, true},
+			{logfiles.HighWatermarks, &d.watermarks, l.HighWatermark(), l.HighWatermark() >= 0}} {
 			want := maps.Clone(*c.have)
 			if delete(want, l.tp); c.ok {
 				want[l.tp] = c.at

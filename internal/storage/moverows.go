@@ -4,32 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
-// movesFile is ours, in the directory that logs move to: one row a move that is under way (see move.go), as in Kafka's checkpoints.
-//
-//	0                                    version
-//	COUNT
-//	TOPIC PARTITION SOURCE COPY          COUNT times: the id of the directory that the log comes from, and the name of the copy
-const movesFile = "ottla.moves"
-
-// moveRow is one move; the zero one is none.
-type moveRow struct {
-	from ids.DirectoryID
-	copy string
-}
-
 // setMove writes a row, durably, or takes it away.
-func (d *directory) setMove(tp ids.TopicPartition, row moveRow) error {
+func (d *directory) setMove(tp ids.TopicPartition, row logfiles.MoveRow) error {
 	return d.writing(func() error {
 		if d.moves == nil {
-			d.moves = make(map[ids.TopicPartition]moveRow)
+			d.moves = make(map[ids.TopicPartition]logfiles.MoveRow)
 		}
 		had, was := d.moves[tp]
-		if delete(d.moves, tp); row.copy != "" {
+		if delete(d.moves, tp); row.Copy != "" {
 			d.moves[tp] = row
 		}
 		err := d.writeMoves()
@@ -46,48 +34,39 @@ func (d *directory) setMove(tp ids.TopicPartition, row moveRow) error {
 func (d *directory) writeMoves() error {
 	fsys := d.store.cfg.FS
 	if len(d.moves) == 0 {
-		if err := fsys.Remove(d.path + "/" + movesFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := fsys.Remove(d.path + "/" + logfiles.Moves); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return fsys.SyncDir(d.path)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "0\n%d\n", len(d.moves))
-	for tp, row := range d.moves {
-		fmt.Fprintf(&b, "%s %d %s %s\n", tp.Topic, tp.Partition, row.from, row.copy)
-	}
-	return writeFileAtomically(fsys, d.path, movesFile, []byte(b.String()))
+	return vfs.Replace(fsys, d.path, logfiles.Moves, logfiles.EncodeMoves(d.moves))
 }
 
 // readMoves reads the rows that a crash or a stop left.
 func (d *directory) readMoves() error {
-	data, err := readWholeFile(d.store.cfg.FS, d.path+"/"+movesFile, checkpointLimit)
+	data, err := vfs.ReadWhole(d.store.cfg.FS, d.path+"/"+logfiles.Moves, checkpointLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cannot be read (%w)", err)
 	}
-	rows, err := checkpointRows(string(data), 4)
-	if err != nil {
-		return &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); restore it from a backup, or remove it, with the directories that end in %s, and of a partition that is there twice the one here", movesFile, err, futureDirSuffix), err}
+	moves, err := logfiles.ParseMoves(data)
+	var bad *logfiles.BadMoveError
+	switch {
+	case errors.As(err, &bad):
+		return &RefusedError{d.path, logfiles.Moves + " has a row that names no move: " + bad.Row, bad.Err}
+	case err != nil:
+		return &RefusedError{d.path, fmt.Sprintf("%s is damaged (%v); restore it from a backup, or remove it, with the directories that end in %s, and of a partition that is there twice the one here", logfiles.Moves, err, logfiles.FutureDirSuffix), err}
 	}
-	d.moves = make(map[ids.TopicPartition]moveRow)
-	for i := 0; i < len(rows); i += 4 {
-		tp, ok := parsePartitionDir(rows[i] + "-" + rows[i+1])
-		from, err := ids.ParseUUID(rows[i+2])
-		if !ok || err != nil || strings.Contains(rows[i+3], "/") || !strings.HasSuffix(rows[i+3], futureDirSuffix) {
-			return &RefusedError{d.path, movesFile + " has a row that names no move: " + strings.Join(rows[i:i+4], " "), err}
-		}
-		d.moves[tp] = moveRow{ids.DirectoryID(from), rows[i+3]}
-	}
+	d.moves = moves
 	return nil
 }
 
 // movesFrom tells that the log of that name is moving here from another directory, or was when the last process ended.
 func (d *directory) movesFrom(tp ids.TopicPartition, from *directory) bool {
 	row, ok := d.moves[tp]
-	return ok && row.from == from.id
+	return ok && row.From == from.id
 }
 
 // endMoves settles what the last process left of its moves, once all directories were looked into: a copy that is not whole goes, and so does one beside
@@ -98,7 +77,7 @@ func (s *Store) endMoves() error {
 			continue
 		}
 		for tp, row := range d.moves {
-			if err := s.cfg.FS.RemoveAll(d.path + "/" + row.copy); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := s.cfg.FS.RemoveAll(d.path + "/" + row.Copy); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("remove what a move left: %w", err)
 			}
 			f := s.foundIn(d, tp)
@@ -106,13 +85,13 @@ func (s *Store) endMoves() error {
 				continue
 			}
 			for _, from := range s.dirs {
-				if from.id != row.from || from == d {
+				if from.id != row.From || from == d {
 					continue
 				}
 				if original := s.foundIn(from, tp); from.err() != nil {
 					f.broken = from.err()
 				} else if original != nil {
-					away := d.path + "/" + discardedName(tp, s.randomUUID(), deleteDirSuffix)
+					away := d.path + "/" + logfiles.DiscardedName(tp, s.randomUUID(), logfiles.DeleteDirSuffix)
 					if err := s.cfg.FS.Rename(d.path+"/"+tp.String(), away); err != nil {
 						return fmt.Errorf("set aside the copy of %s: %w", tp, err)
 					}

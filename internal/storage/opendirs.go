@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -87,10 +88,10 @@ func (d *directory) offlineAtStart(err error) (bool, error) {
 // enter makes the directory if need be, and locks it.
 func (d *directory) enter() error {
 	fsys := d.store.cfg.FS
-	if err := makeDirDurably(fsys, d.path); err != nil {
+	if err := vfs.MakeDirs(fsys, d.path); err != nil {
 		return fmt.Errorf("cannot be made (%w)", err)
 	}
-	lock, err := fsys.Lock(d.path + "/" + lockFile)
+	lock, err := fsys.Lock(d.path + "/" + logfiles.Lock)
 	if errors.Is(err, vfs.ErrLocked) {
 		return &RefusedError{d.path, "is in use by another process; stop that one or use another directory", err}
 	}
@@ -116,7 +117,7 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 	var found []*foundLog
 	var names []string
 	for _, e := range entries {
-		tp, ok := parsePartitionDir(e.Name)
+		tp, ok := logfiles.ParsePartitionDir(e.Name)
 		if !ok || !e.IsDir {
 			d.noteTrash(e)
 			continue
@@ -127,12 +128,12 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 	}
 	parallel(s.env(), len(found), func(i int) {
 		f := found[i]
-		id, err := readPartitionMetadata(s.cfg.FS, d.path+"/"+names[i]+"/"+partitionMetadataFile)
+		id, err := readPartitionMetadata(s.cfg.FS, d.path+"/"+names[i]+"/"+logfiles.PartitionMetadata)
 		switch {
 		case err == nil:
 			f.id, f.known = id, true
 		case errors.Is(err, fs.ErrNotExist):
-		case errors.Is(err, errDamagedFile):
+		case errors.Is(err, logfiles.ErrDamaged):
 			s.problem("read the topic id of "+names[i], err)
 		default: // whose it is, is unknown: another log must not take its place
 			f.broken = &OfflineError{d.path + "/" + names[i], err}
@@ -155,12 +156,12 @@ func (s *Store) findLogs(d *directory, entries []vfs.Entry) error {
 // begin makes the directory ready for writing: from here on a crash is an unclean stop.
 func (d *directory) begin(entries []vfs.Entry) error {
 	fsys := d.store.cfg.FS
-	d.clean = slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == cleanFile })
+	d.clean = slices.ContainsFunc(entries, func(e vfs.Entry) bool { return e.Name == logfiles.CleanMark })
 	if d.clean {
 		d.loadManifest()
 	}
 	for _, e := range entries {
-		if e.Name != cleanFile && e.Name != manifestFile {
+		if e.Name != logfiles.CleanMark && e.Name != logfiles.Manifest {
 			continue
 		}
 		if err := fsys.Remove(d.path + "/" + e.Name); err != nil {
@@ -173,7 +174,7 @@ func (d *directory) begin(entries []vfs.Entry) error {
 	if err := d.cutFailedSync(); err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(entries, func(e vfs.Entry) bool { return e.Name == reserveFileName }); i >= 0 {
+	if i := slices.IndexFunc(entries, func(e vfs.Entry) bool { return e.Name == logfiles.Reserve }); i >= 0 {
 		d.reserve.held = entries[i].Size
 	}
 	// A log that was deleted just before a crash may still have its recovery point: the next of its name must not inherit it.
@@ -181,7 +182,7 @@ func (d *directory) begin(entries []vfs.Entry) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.IsDir && discardedDir.MatchString(e.Name) {
+		if e.IsDir && logfiles.IsDeletedDir(e.Name) {
 			d.store.work.discard(0, d.path+"/"+e.Name)
 		}
 	}
@@ -195,18 +196,13 @@ func (d *directory) begin(entries []vfs.Entry) error {
 
 // readPartitionMetadata reads Kafka's partition.metadata.
 func readPartitionMetadata(fsys vfs.FS, path string) (ids.TopicID, error) {
-	data, err := readWholeFile(fsys, path, 4096)
+	data, err := vfs.ReadWhole(fsys, path, 4096)
 	if err != nil {
 		return ids.TopicID{}, err
 	}
-	var version int
-	var text string
-	if _, err := fmt.Sscanf(string(data), "version: %d\ntopic_id: %s", &version, &text); err != nil || version != 0 {
-		return ids.TopicID{}, fmt.Errorf("%s: %w: not a version 0 with a topic id", path, errDamagedFile)
-	}
-	id, err := ids.ParseTopicID(text)
+	id, err := logfiles.ParsePartitionMetadata(data)
 	if err != nil {
-		return ids.TopicID{}, fmt.Errorf("%s: %w: %w", path, errDamagedFile, err)
+		return ids.TopicID{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return id, nil
 }
@@ -236,7 +232,7 @@ func (s *Store) dropOthers(w Wanted) error {
 			s.mu.Unlock()
 			continue
 		}
-		if err := s.setAside(d, w.Topic, strayDirSuffix, notOf(w.ID)); err != nil {
+		if err := s.setAside(d, w.Topic, logfiles.StrayDirSuffix, notOf(w.ID)); err != nil {
 			return err
 		}
 	}

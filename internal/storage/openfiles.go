@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"sync"
@@ -113,7 +112,7 @@ func openFile(fsys vfs.FS, path string, mode openMode) (vfs.File, error) {
 		}
 		return f, err
 	case readOrCreate:
-		return openOrCreate(fsys, path)
+		return vfs.OpenOrCreate(fsys, path)
 	default:
 		return fsys.Open(path)
 	}
@@ -197,18 +196,6 @@ func (c *openFiles) open() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.ring)
-}
-
-// readFull is io.ReadFull at an offset: fewer bytes than asked for are io.ErrUnexpectedEOF.
-func readFull(r io.ReaderAt, p []byte, at int64) error {
-	n, err := r.ReadAt(p, at)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // bufferPool lends byte slices of one size.

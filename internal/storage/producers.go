@@ -7,8 +7,10 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // producers is a log's producer state, made when the first producer appears. Guarded by the append lock.
@@ -76,7 +78,7 @@ func (l *Log) readSnapshot() error {
 	l.producers.state = nil // what an attempt that failed may have left
 	r := &recovery{log: l, point: l.LogEnd()}
 	for _, e := range entries {
-		if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok && e.Size > 0 && at <= l.LogEnd() {
+		if at, ok := logfiles.ParseSegmentName(e.Name, logfiles.SnapshotSuffix); ok && e.Size > 0 && at <= l.LogEnd() {
 			r.snapshots = append(r.snapshots, at)
 		}
 	}
@@ -133,8 +135,8 @@ func (l *Log) writeSnapshot(durably bool) {
 	if state == nil {
 		state = producerstate.New(l.producers.expirationMs)
 	}
-	path := l.path + "/" + segmentName(end, snapshotSuffix)
-	if err := writeWholeFile(l.store.cfg.FS, path, state.Snapshot(), false); err != nil {
+	path := l.path + "/" + logfiles.SegmentName(end, logfiles.SnapshotSuffix)
+	if err := vfs.WriteWhole(l.store.cfg.FS, path, state.Snapshot(), false); err != nil {
 		l.store.problem("write producer snapshot "+path, err)
 		return
 	}
@@ -151,7 +153,7 @@ func (l *Log) dropSnapshot(at ids.Offset) {
 	if at < 0 || slices.ContainsFunc(l.list(), func(s *segment) bool { return s.base == at }) {
 		return
 	}
-	path := l.path + "/" + segmentName(at, snapshotSuffix)
+	path := l.path + "/" + logfiles.SegmentName(at, logfiles.SnapshotSuffix)
 	if err := l.store.cfg.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.store.problem("remove producer snapshot "+path, err)
 	}
@@ -170,7 +172,7 @@ func (r *recovery) dropSnapshots(end ids.Offset) error {
 			continue
 		}
 		r.changed = true
-		if err := r.log.store.cfg.FS.Remove(r.log.path + "/" + segmentName(at, snapshotSuffix)); err != nil {
+		if err := r.log.store.cfg.FS.Remove(r.log.path + "/" + logfiles.SegmentName(at, logfiles.SnapshotSuffix)); err != nil {
 			return fmt.Errorf("remove a producer snapshot of lost batches: %w", err)
 		}
 	}
@@ -195,7 +197,7 @@ func (r *recovery) loadProducers() error {
 		needed := slices.ContainsFunc(l.list(), func(s *segment) bool { return s.base == at })
 		if l.lastSnapshot >= 0 || at > limit && !needed {
 			if !needed {
-				r.leftovers = append(r.leftovers, l.path+"/"+segmentName(at, snapshotSuffix))
+				r.leftovers = append(r.leftovers, l.path+"/"+logfiles.SegmentName(at, logfiles.SnapshotSuffix))
 			}
 			continue
 		}
@@ -204,7 +206,7 @@ func (r *recovery) loadProducers() error {
 			return fmt.Errorf("recover producers: %w", err)
 		}
 		if state == nil || at < from {
-			r.leftovers = append(r.leftovers, l.path+"/"+segmentName(at, snapshotSuffix))
+			r.leftovers = append(r.leftovers, l.path+"/"+logfiles.SegmentName(at, logfiles.SnapshotSuffix))
 		} else if at <= limit {
 			l.lastSnapshot, from = at, at
 			if state.Len() > 0 {
@@ -228,8 +230,8 @@ func (r *recovery) loadProducers() error {
 // loadSnapshot reads a snapshot, nil if it is damaged. One at or above the recovery point may not be durable yet.
 func (r *recovery) loadSnapshot(at ids.Offset) (*producerstate.State, error) {
 	l := r.log
-	path := l.path + "/" + segmentName(at, snapshotSuffix)
-	data, err := readWholeFile(l.store.cfg.FS, path, 1<<30)
+	path := l.path + "/" + logfiles.SegmentName(at, logfiles.SnapshotSuffix)
+	data, err := vfs.ReadWhole(l.store.cfg.FS, path, 1<<30)
 	if err != nil {
 		return nil, err
 	}
@@ -372,7 +374,7 @@ func (s *segment) readBatch(h *handle, position int64) (record.Batch, error) {
 		return nil, s.damaged(position, err)
 	}
 	data := make([]byte, size)
-	if err := readFull(h.file, data, position); err != nil {
+	if err := vfs.ReadFull(h.file, data, position); err != nil {
 		return nil, s.damaged(position, err)
 	}
 	if b := record.Batch(data); b.CRC() != b.ComputeCRC() {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/vfs"
@@ -71,7 +72,7 @@ type recovery struct {
 func (r *recovery) run(clean bool) error {
 	l := r.log
 	if clean && r.start > r.point && l.tp.Topic != MetadataTopic { // Kafka does not move that one's point at a stop
-		return &CorruptError{l.tp, l.dir.path + "/" + logStartFile, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
+		return &CorruptError{l.tp, l.dir.path + "/" + logfiles.LogStarts, 0, r.start, fmt.Sprintf("the log begins at offset %d there, and ended at %d when it was closed", r.start, r.point)}
 	}
 	segments, err := r.list()
 	if err != nil {
@@ -175,7 +176,7 @@ func (r *recovery) list() ([]*segment, error) {
 	}
 	var segments []*segment
 	for _, e := range entries {
-		if base, ok := parseSegmentName(e.Name, logSuffix); ok {
+		if base, ok := logfiles.ParseSegmentName(e.Name, logfiles.LogSuffix); ok {
 			s := newSegment(&l.store.files, l.path, base)
 			s.size.Store(e.Size)
 			s.checked.own.Store(e.Size)
@@ -201,21 +202,21 @@ func (r *recovery) list() ([]*segment, error) {
 // sort tells what lies beside the segments: snapshots that may be used, and leftovers.
 func (r *recovery) sort(entries []vfs.Entry, segments []*segment) {
 	for _, e := range entries {
-		if at, ok := parseSegmentName(e.Name, snapshotSuffix); ok && e.Size > 0 {
+		if at, ok := logfiles.ParseSegmentName(e.Name, logfiles.SnapshotSuffix); ok && e.Size > 0 {
 			r.snapshots = append(r.snapshots, at)
 			continue
 		} else if ok {
 			r.leftovers = append(r.leftovers, r.log.path+"/"+e.Name)
 			continue
 		}
-		for _, suffix := range [...]string{indexSuffix, timeIndexSuffix, txnIndexSuffix} {
-			base, ok := parseSegmentName(e.Name, suffix)
+		for _, suffix := range [...]string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix, logfiles.TxnIndexSuffix} {
+			base, ok := logfiles.ParseSegmentName(e.Name, suffix)
 			if !ok {
 				continue
 			}
 			if i := segmentAt(segments, base); i < 0 || segments[i].base != base {
 				r.leftovers = append(r.leftovers, r.log.path+"/"+e.Name)
-			} else if suffix == txnIndexSuffix {
+			} else if suffix == logfiles.TxnIndexSuffix {
 				segments[i].txns.written = e.Size / producerstate.TxnIndexEntrySize * producerstate.TxnIndexEntrySize
 			}
 		}
@@ -226,23 +227,13 @@ func (r *recovery) sort(entries []vfs.Entry, segments []*segment) {
 func (s *segment) trustIndexes(entries []vfs.Entry) error {
 	for _, e := range entries {
 		switch e.Name {
-		case segmentName(s.base, indexSuffix):
-			s.offsets.written = int32(e.Size / offsetIndexKind.width)
-		case segmentName(s.base, timeIndexSuffix):
-			s.times.written = int32(e.Size / timeIndexKind.width)
+		case logfiles.SegmentName(s.base, logfiles.IndexSuffix):
+			s.offsets.Written = int32(e.Size / logfiles.OffsetIndex.Width)
+		case logfiles.SegmentName(s.base, logfiles.TimeIndexSuffix):
+			s.times.Written = int32(e.Size / logfiles.TimeIndex.Width)
 		}
 	}
 	return nil
-}
-
-// parseTransitional reads BASE.KIND.SUFFIX.
-func parseTransitional(name, suffix string) (base ids.Offset, plain string, ok bool) {
-	if len(name) <= len(suffix) || name[len(name)-len(suffix):] != suffix {
-		return 0, "", false
-	}
-	plain = name[:len(name)-len(suffix)]
-	base, _, ok = parsePlain(plain)
-	return base, plain, ok
 }
 
 // remove deletes a segment's files.
@@ -255,7 +246,7 @@ func (r *recovery) remove(s *segment) error {
 // loadEpochs reads leader-epoch-checkpoint; if that fails, the epochs are taken from the batches, all of them.
 func (r *recovery) loadEpochs() {
 	l := r.log
-	entries, err := readEpochs(l.store.cfg.FS, l.path+"/"+epochsFile)
+	entries, err := readEpochs(l.store.cfg.FS, l.path+"/"+logfiles.Epochs)
 	if err != nil {
 		r.rebuildEpochs = true
 		return
@@ -267,29 +258,29 @@ func (r *recovery) loadEpochs() {
 func (r *recovery) tail(s *segment) (bool, error) {
 	l := r.log
 	var err error
-	if s.offsets, err = s.loadIndex(offsetIndexKind, 1<<31-1); err != nil {
+	if s.offsets, err = s.loadIndex(logfiles.OffsetIndex, 1<<31-1); err != nil {
 		return false, err
 	}
-	if s.times, err = s.loadIndex(timeIndexKind, 1<<62); err != nil {
+	if s.times, err = s.loadIndex(logfiles.TimeIndex, 1<<62); err != nil {
 		return false, err
 	}
-	if s.times.some {
-		if _, ok, err := s.timeEntry(s.times.last); err != nil || !ok {
+	if s.times.Some {
+		if _, ok, err := s.timeEntry(s.times.Last); err != nil || !ok {
 			return false, err
 		}
 	}
 	// Begin where the time index ends, which may have lost entries in a crash after the clean stop: what follows is seen in the walk.
-	var start indexEntry
+	var start logfiles.IndexEntry
 	entries := 0
-	if s.times.some {
-		if start, entries, err = s.search(&s.offsets, offsetIndexKind, int64(s.times.last.value), false); err != nil {
+	if s.times.Some {
+		if start, entries, err = s.search(&s.offsets, logfiles.OffsetIndex, int64(s.times.Last.Value), false); err != nil {
 			return false, err
 		}
 	}
-	position := int64(start.value)
+	position := int64(start.Value)
 	next, epoch := s.base, ids.NoLeaderEpoch
 	err = s.walk(position, func(b record.Batch, at int64, _ *handle) error {
-		if entries > 0 && at == position && b.LastOffset() != s.base+ids.Offset(start.key) || b.BaseOffset() < next {
+		if entries > 0 && at == position && b.LastOffset() != s.base+ids.Offset(start.Key) || b.BaseOffset() < next {
 			return errTorn
 		}
 		next, epoch = b.NextOffset(), b.LeaderEpoch()
@@ -298,29 +289,29 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	})
 	if errors.Is(err, errTorn) {
 		l.store.problem("open "+l.tp.String()+" after a clean stop: its end is not where it should be, so it is scanned", err)
-		s.offsets, s.times = sparseIndex{}, sparseIndex{}
+		s.offsets, s.times = logfiles.SparseIndex{}, logfiles.SparseIndex{}
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	if next < r.bound {
-		return false, &CorruptError{l.tp, s.path(logSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
+		return false, &CorruptError{l.tp, s.path(logfiles.LogSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
 	}
 	if epoch >= 0 && l.epochs.latest() != epoch {
 		r.rebuildEpochs = true
 	}
 	if next != r.point {
-		s.offsets, s.times = sparseIndex{}, sparseIndex{}
+		s.offsets, s.times = logfiles.SparseIndex{}, logfiles.SparseIndex{}
 		return false, nil // somebody appended since
 	}
-	if t := s.times.last; s.times.some && t.key > s.maxTimestamp {
-		s.maxTimestamp, s.maxOffset = t.key, s.base+ids.Offset(t.value)
+	if t := s.times.Last; s.times.Some && t.Key > s.maxTimestamp {
+		s.maxTimestamp, s.maxOffset = t.Key, s.base+ids.Offset(t.Value)
 	}
 	s.statsKnown = true
 	s.bytesSinceIndex = int(s.size.Load())
-	if s.offsets.some {
-		s.bytesSinceIndex -= int(s.offsets.last.value)
+	if s.offsets.Some {
+		s.bytesSinceIndex -= int(s.offsets.Last.Value)
 	}
 	l.logEnd.Store(int64(next))
 	return true, s.readFirstTimestamp()
@@ -372,10 +363,10 @@ func (r *recovery) sync() error {
 		err = h.file.Sync()
 		h.release()
 		if err != nil {
-			return r.failed(fmt.Errorf("sync %s: %w", s.path(logSuffix), err))
+			return r.failed(fmt.Errorf("sync %s: %w", s.path(logfiles.LogSuffix), err))
 		}
 		if s.sealedUnsynced {
-			for _, suffix := range []string{indexSuffix, timeIndexSuffix} {
+			for _, suffix := range []string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix} {
 				item := syncItem{segment: s, path: s.path(suffix)}
 				if err := l.dir.flusher.syncOne(&item); err != nil {
 					return r.failed(err)
@@ -384,7 +375,7 @@ func (r *recovery) sync() error {
 		}
 		s.synced, s.sealedUnsynced = s.size.Load(), false
 	}
-	f, err := fsys.Open(l.path + "/" + partitionMetadataFile)
+	f, err := fsys.Open(l.path + "/" + logfiles.PartitionMetadata)
 	if err != nil {
 		return fmt.Errorf("sync the topic id: %w", err)
 	}

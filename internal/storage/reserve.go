@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -30,7 +31,7 @@ func (d *directory) restoreReserve() {
 	if _, usable, err := d.store.cfg.FS.Space(d.path); err != nil || usable < d.store.cfg.ReserveBytes+want {
 		return // measure tells
 	}
-	path := d.path + "/" + reserveFileName
+	path := d.path + "/" + logfiles.Reserve
 	err := d.fill(path, want)
 	if err == nil {
 		r.held = want
@@ -44,7 +45,7 @@ func (d *directory) restoreReserve() {
 
 // fill writes random bytes: zeros might be stored as nothing.
 func (d *directory) fill(path string, size int64) error {
-	f, err := openOrCreate(d.store.cfg.FS, path)
+	f, err := vfs.OpenOrCreate(d.store.cfg.FS, path)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (d *directory) releaseReserve() bool {
 	if r.held == 0 {
 		return false
 	}
-	f, err := d.store.cfg.FS.Open(d.path + "/" + reserveFileName)
+	f, err := d.store.cfg.FS.Open(d.path + "/" + logfiles.Reserve)
 	if err == nil {
 		err = f.Truncate(0)
 		if err == nil {
@@ -86,7 +87,7 @@ func (d *directory) releaseReserve() bool {
 	}
 	held := r.held
 	r.held = 0
-	d.store.problem(fmt.Sprintf("the disk of %s is full: the %d bytes of %s are given back, so that topics and records can be deleted", d.path, held, reserveFileName), vfs.ErrNoSpace)
+	d.store.problem(fmt.Sprintf("the disk of %s is full: the %d bytes of %s are given back, so that topics and records can be deleted", d.path, held, logfiles.Reserve), vfs.ErrNoSpace)
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -119,19 +120,19 @@ func (s *segment) largestTimestamp() (int64, error) {
 // loadStats makes maxTimestamp known for a segment that was sealed before this start.
 func (s *segment) loadStats() error {
 	s.mu.Lock()
-	known, n := s.statsKnown, int(s.times.written)
+	known, n := s.statsKnown, int(s.times.Written)
 	s.mu.Unlock()
 	if known {
 		return nil
 	}
 	largest, at := record.NoTimestamp, ids.Offset(0)
-	var entry indexEntry // the last one, good or not
+	var entry logfiles.IndexEntry // the last one, good or not
 	if n > 0 {
-		e, found, err := s.search(&s.times, timeIndexKind, 1<<62, false)
+		e, found, err := s.search(&s.times, logfiles.TimeIndex, 1<<62, false)
 		if err == nil && found == n {
 			entry = e
 			if _, found, err := s.timeEntry(e); err == nil && found {
-				largest, at = e.key, s.base+ids.Offset(e.value)
+				largest, at = e.Key, s.base+ids.Offset(e.Value)
 			}
 		}
 	}
@@ -142,9 +143,9 @@ func (s *segment) loadStats() error {
 			}
 			return nil
 		})
-		if errors.Is(err, errTorn) && entry.key > 0 {
+		if errors.Is(err, errTorn) && entry.Key > 0 {
 			// Records are damaged. Their segment must become old and go all the same.
-			largest, at, err = entry.key, s.base+ids.Offset(entry.value), nil
+			largest, at, err = entry.Key, s.base+ids.Offset(entry.Value), nil
 		}
 		if err != nil {
 			return err
@@ -177,13 +178,13 @@ func (r *raise) removeFiles() bool {
 	l.dropUnsynced(r.segments)
 	l.mu.Unlock()
 	for _, s := range r.segments {
-		if err := removeSegmentFiles(s.files.fs, s, deletedSuffix); err != nil {
+		if err := removeSegmentFiles(s.files.fs, s, logfiles.DeletedSuffix); err != nil {
 			l.store.problem("delete a segment of "+l.tp.String(), err)
 			continue
 		}
 		var paths []string
-		for _, suffix := range segmentSuffixes {
-			paths = append(paths, s.path(suffix)+deletedSuffix)
+		for _, suffix := range logfiles.SegmentSuffixes {
+			paths = append(paths, s.path(suffix)+logfiles.DeletedSuffix)
 		}
 		l.store.work.discard(delay, paths...)
 	}
@@ -198,17 +199,15 @@ func (d *directory) deleteDelay(cfg LogConfig) time.Duration {
 	return time.Duration(cfg.FileDeleteDelayMs) * time.Millisecond
 }
 
-var segmentSuffixes = [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix}
-
 // removeSegmentFiles removes the files of a segment, or renames them where renamed is a suffix. The log file goes last but for the snapshot, so that a crash in
 // between leaves no index that a later segment at the same base could take for its own.
 func removeSegmentFiles(fsys vfs.FS, s *segment, renamed string) error {
-	for _, suffix := range [...]string{indexSuffix, timeIndexSuffix, txnIndexSuffix, logSuffix, snapshotSuffix} {
+	for _, suffix := range [...]string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix, logfiles.TxnIndexSuffix, logfiles.LogSuffix, logfiles.SnapshotSuffix} {
 		path := s.path(suffix)
 		var err error
 		if renamed != "" {
 			err = fsys.Rename(path, path+renamed)
-		} else if suffix != snapshotSuffix {
+		} else if suffix != logfiles.SnapshotSuffix {
 			err = fsys.Remove(path)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

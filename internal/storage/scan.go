@@ -10,7 +10,9 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // scan checks every batch from the recovery point on, cuts a torn tail, rebuilds indexes and epochs of what it checked, and finds LogEnd.
@@ -28,7 +30,7 @@ func (r *recovery) scan(segments []*segment) error {
 		if i > first && s.base != next && !(s.base > next && r.compactedTo(s.base)) {
 			// The segment before lost its end, or an earlier recovery cut it and crashed before it had removed this one.
 			if next < r.bound {
-				return &CorruptError{l.tp, s.path(logSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
+				return &CorruptError{l.tp, s.path(logfiles.LogSuffix), 0, next, fmt.Sprintf("the next segment begins at offset %d", s.base)}
 			}
 			if err := r.dropFrom(segments, i); err != nil {
 				return err
@@ -51,7 +53,7 @@ func (r *recovery) scan(segments []*segment) error {
 			continue
 		}
 		if next < r.bound {
-			return &CorruptError{l.tp, s.path(logSuffix), end.position, next, damage.Error()}
+			return &CorruptError{l.tp, s.path(logfiles.LogSuffix), end.position, next, damage.Error()}
 		}
 		if err := r.cut(s, end); err != nil {
 			return err
@@ -63,7 +65,7 @@ func (r *recovery) scan(segments []*segment) error {
 	}
 	last := segments[len(segments)-1]
 	if next < r.bound {
-		return &CorruptError{l.tp, last.path(logSuffix), last.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
+		return &CorruptError{l.tp, last.path(logfiles.LogSuffix), last.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
 	}
 	if next < r.start {
 		// What was left ends below the log start, which a deletion had moved past all that was durable: the log is empty.
@@ -110,7 +112,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.latest())
 			if gap.next <= b.BaseOffset() && b.BaseOffset() < end.next && gap.next < r.bound {
 				// The batch before it left a gap, and overlaps it: not this one is out of its place.
-				return end, nil, &CorruptError{l.tp, s.path(logSuffix), gap.position, gap.next, err.Error()}
+				return end, nil, &CorruptError{l.tp, s.path(logfiles.LogSuffix), gap.position, gap.next, err.Error()}
 			}
 		}
 		if err == nil {
@@ -121,7 +123,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 			break
 		}
 		if err != nil {
-			return end, nil, fmt.Errorf("scan %s: %w", s.path(logSuffix), err)
+			return end, nil, fmt.Errorf("scan %s: %w", s.path(logfiles.LogSuffix), err)
 		}
 		if pointAt < 0 && b.BaseOffset() >= r.point {
 			pointAt = end.position
@@ -182,7 +184,7 @@ func (r *recovery) compactedTo(base ids.Offset) bool {
 // inEpoch checks a batch's leader epoch, which its checksum doesn't cover either, where leader-epoch-checkpoint is complete.
 func (r *recovery) inEpoch(b record.Batch) error {
 	if want, have := r.fileEpochs.at(b.LastOffset()), b.LeaderEpoch(); b.NextOffset() <= r.bound && want >= 0 && have != ids.NoLeaderEpoch && have != want {
-		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d", errTorn, b.BaseOffset(), have, epochsFile, want)
+		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d", errTorn, b.BaseOffset(), have, logfiles.Epochs, want)
 	}
 	return nil
 }
@@ -206,7 +208,7 @@ func validAfter(c *scanner, position int64) bool {
 
 // loadedIndexes are a segment's indexes as their files have them, up to the recovery point.
 type loadedIndexes struct {
-	offsets, times sparseIndex
+	offsets, times logfiles.SparseIndex
 	kept           [2]int // entries of each that the scan began with
 }
 
@@ -215,15 +217,15 @@ type loadedIndexes struct {
 func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 	r.loaded = loadedIndexes{}
 	s.maxTimestamp, s.bytesSinceIndex = record.NoTimestamp, 0
-	s.offsets, s.times = sparseIndex{}, sparseIndex{}
+	s.offsets, s.times = logfiles.SparseIndex{}, logfiles.SparseIndex{}
 	if r.point <= s.base {
 		return 0, s.base, nil
 	}
-	offsets, err := s.loadIndex(offsetIndexKind, int64(r.point-1-s.base))
+	offsets, err := s.loadIndex(logfiles.OffsetIndex, int64(r.point-1-s.base))
 	if err != nil {
 		return 0, 0, err
 	}
-	times, err := s.loadIndex(timeIndexKind, 1<<62)
+	times, err := s.loadIndex(logfiles.TimeIndex, 1<<62)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -231,20 +233,20 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 	known, isKnown := r.log.dir.largestOf(r.log.tp, r.log.id, r.point)
 	limit := int64(r.point - 1 - s.base)
 	if isKnown = isKnown && known.Base == s.base; !isKnown {
-		newest, n, err := s.search(&times, timeIndexKind, limit, true)
+		newest, n, err := s.search(&times, logfiles.TimeIndex, limit, true)
 		if err != nil || n == 0 {
 			return 0, s.base, err
 		}
-		limit = int64(newest.value)
+		limit = int64(newest.Value)
 	}
-	entry, offsetCount, err := s.search(&offsets, offsetIndexKind, limit, false)
+	entry, offsetCount, err := s.search(&offsets, logfiles.OffsetIndex, limit, false)
 	if err != nil {
 		return 0, 0, err
 	}
 	if offsetCount == 0 {
 		return 0, s.base, nil
 	}
-	base, ok, err := s.batchAt(int64(entry.value), s.base+ids.Offset(entry.key))
+	base, ok, err := s.batchAt(int64(entry.Value), s.base+ids.Offset(entry.Key))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -252,57 +254,57 @@ func (r *recovery) scanStart(s *segment) (int64, ids.Offset, error) {
 		r.loaded = loadedIndexes{} // it leads somewhere else
 		return 0, s.base, nil
 	}
-	newest, n, err := s.search(&times, timeIndexKind, entry.key, true)
+	newest, n, err := s.search(&times, logfiles.TimeIndex, entry.Key, true)
 	if err != nil {
 		return 0, 0, err
 	}
 	if isKnown {
 		s.maxTimestamp, s.maxOffset = known.Timestamp, known.Offset
 	} else if n > 0 {
-		s.maxTimestamp, s.maxOffset = newest.key, s.base+ids.Offset(newest.value)
+		s.maxTimestamp, s.maxOffset = newest.Key, s.base+ids.Offset(newest.Value)
 	}
-	s.offsets = sparseIndex{written: int32(offsetCount), last: entry, some: true}
-	s.times = sparseIndex{written: int32(n), last: newest, some: n > 0}
+	s.offsets = logfiles.SparseIndex{Written: int32(offsetCount), Last: entry, Some: true}
+	s.times = logfiles.SparseIndex{Written: int32(n), Last: newest, Some: n > 0}
 	r.loaded.kept = [2]int{offsetCount, n}
-	return int64(entry.value), base, nil
+	return int64(entry.Value), base, nil
 }
 
 // settleIndexes makes the index files hold nothing but what the scan kept, and later spills, unless the segment ends at the recovery point and its files are
 // right as they are: a log that was at rest is opened without a write.
 func (r *recovery) settleIndexes(s *segment, atRest bool) error {
 	x := &r.loaded
-	if atRest && x.offsets.written+x.times.written > 0 {
+	if atRest && x.offsets.Written+x.times.Written > 0 {
 		whole, err := r.wholeIndexes(s)
 		if err != nil {
 			return err
 		}
 		if whole {
 			s.offsets, s.times = x.offsets, x.times
-			s.bytesSinceIndex = int(s.size.Load()) - int(x.offsets.last.value)
+			s.bytesSinceIndex = int(s.size.Load()) - int(x.offsets.Last.Value)
 			return nil
 		}
 	}
-	if err := s.trimFile(offsetIndexKind, x.kept[0]); err != nil {
+	if err := s.trimFile(logfiles.OffsetIndex, x.kept[0]); err != nil {
 		return err
 	}
-	return s.trimFile(timeIndexKind, x.kept[1])
+	return s.trimFile(logfiles.TimeIndex, x.kept[1])
 }
 
 // wholeIndexes tells whether the files hold the loaded entries and nothing else, all of them of batches below the recovery point.
 func (r *recovery) wholeIndexes(s *segment) (bool, error) {
 	x := &r.loaded
-	if x.times.some && s.base+ids.Offset(x.times.last.value) >= r.point {
+	if x.times.Some && s.base+ids.Offset(x.times.Last.Value) >= r.point {
 		return false, nil
 	}
 	for _, file := range []struct {
-		kind indexKind
+		kind logfiles.IndexKind
 		n    int32
-	}{{offsetIndexKind, x.offsets.written}, {timeIndexKind, x.times.written}} {
-		entry, err := s.files.fs.Stat(s.path(file.kind.suffix))
+	}{{logfiles.OffsetIndex, x.offsets.Written}, {logfiles.TimeIndex, x.times.Written}} {
+		entry, err := s.files.fs.Stat(s.path(file.kind.Suffix))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		if entry.Size != int64(file.n)*file.kind.width {
+		if entry.Size != int64(file.n)*file.kind.Width {
 			return false, nil
 		}
 	}
@@ -338,11 +340,11 @@ func (r *recovery) rewrite(s *segment, h *handle, from, to int64) error {
 	defer scanBuffers.put(buf)
 	for from < to {
 		p := (*buf)[:min(int64(len(*buf)), to-from)]
-		if err := readFull(h.file, p, from); err != nil {
-			return fmt.Errorf("rewrite %s: %w", s.path(logSuffix), err)
+		if err := vfs.ReadFull(h.file, p, from); err != nil {
+			return fmt.Errorf("rewrite %s: %w", s.path(logfiles.LogSuffix), err)
 		}
 		if _, err := h.file.WriteAt(p, from); err != nil {
-			return fmt.Errorf("rewrite %s: %w", s.path(logSuffix), err)
+			return fmt.Errorf("rewrite %s: %w", s.path(logfiles.LogSuffix), err)
 		}
 		from += int64(len(p))
 	}
@@ -357,7 +359,7 @@ func (r *recovery) cut(s *segment, end scanEnd) error {
 	}
 	defer h.release()
 	if err := h.file.Truncate(end.position); err != nil {
-		return fmt.Errorf("cut the torn tail of %s: %w", s.path(logSuffix), err)
+		return fmt.Errorf("cut the torn tail of %s: %w", s.path(logfiles.LogSuffix), err)
 	}
 	r.report.CutBytes += s.size.Load() - end.position
 	r.report.CutOffset = end.next
@@ -386,7 +388,7 @@ func (r *recovery) walkEpochs() error {
 	for _, s := range l.list() {
 		err := s.walk(0, func(b record.Batch, position int64, _ *handle) error {
 			latest := l.epochs.latest()
-			last = &CorruptError{l.tp, s.path(logSuffix), position, b.BaseOffset(), fmt.Sprintf("leader epoch %d follows epoch %d", b.LeaderEpoch(), latest)}
+			last = &CorruptError{l.tp, s.path(logfiles.LogSuffix), position, b.BaseOffset(), fmt.Sprintf("leader epoch %d follows epoch %d", b.LeaderEpoch(), latest)}
 			if epoch := b.LeaderEpoch(); epoch != ids.NoLeaderEpoch && epoch < latest {
 				return last
 			}
@@ -394,7 +396,7 @@ func (r *recovery) walkEpochs() error {
 			return nil
 		})
 		if errors.Is(err, errTorn) {
-			return &CorruptError{Log: l.tp, File: s.path(logSuffix), Offset: s.base, Reason: err.Error()}
+			return &CorruptError{Log: l.tp, File: s.path(logfiles.LogSuffix), Offset: s.base, Reason: err.Error()}
 		}
 		if err != nil {
 			return err
@@ -402,7 +404,7 @@ func (r *recovery) walkEpochs() error {
 	}
 	file, n := r.fileEpochs.entries, len(l.epochs.entries)
 	if n > 1 && slices.Equal(file, l.epochs.entries[:n-1]) && l.epochs.entries[n-1].Start == last.Offset {
-		last.Reason += ", and " + epochsFile + " does not know it"
+		last.Reason += ", and " + logfiles.Epochs + " does not know it"
 		return last
 	}
 	return nil
@@ -434,7 +436,7 @@ func (c *scanner) close() { scanBuffers.put(c.buf) }
 func (c *scanner) at(position, n int64) ([]byte, error) {
 	if position < c.start || position+n > c.start+c.filled {
 		c.start, c.filled = position, min(max(c.ahead, n), c.end-position)
-		if err := readFull(c.file, (*c.buf)[:c.filled], position); err != nil {
+		if err := vfs.ReadFull(c.file, (*c.buf)[:c.filled], position); err != nil {
 			c.filled = 0
 			return nil, fmt.Errorf("scan: %w", err)
 		}

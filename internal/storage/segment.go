@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/record"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // segment is one .log file with its indexes. Its batches hold the offsets from base up to the next segment's base.
@@ -37,7 +39,7 @@ type segment struct {
 
 	mu sync.Mutex // guards the rest, for memory only; changed under the append lock, too
 	// offsets and times are complete up to the last index interval.
-	offsets, times sparseIndex
+	offsets, times logfiles.SparseIndex
 	// firstTimestamp is the first batch's largest timestamp: segment.ms counts from it. NoTimestamp: no batch, or not read yet.
 	firstTimestamp int64
 	maxTimestamp   int64      // NoTimestamp: none, or not read yet
@@ -50,15 +52,15 @@ func newSegment(files *openFiles, dir string, base ids.Offset) *segment {
 }
 
 func (s *segment) path(suffix string) string {
-	path := s.dir + "/" + segmentName(s.base, suffix)
+	path := s.dir + "/" + logfiles.SegmentName(s.base, suffix)
 	if transit := s.transit.Load(); transit != nil {
 		path += *transit
 	}
 	return path
 }
 
-func (s *segment) slot(k indexKind) *fileSlot {
-	if k == offsetIndexKind {
+func (s *segment) slot(k logfiles.IndexKind) *fileSlot {
+	if k == logfiles.OffsetIndex {
 		return &s.index
 	}
 	return &s.timeIndex
@@ -66,7 +68,7 @@ func (s *segment) slot(k indexKind) *fileSlot {
 
 // open returns the segment's log file, retained, for reading and writing.
 func (s *segment) open(mode openMode) (*handle, error) {
-	return s.files.acquire(&s.log, mode, func() string { return s.path(logSuffix) })
+	return s.files.acquire(&s.log, mode, func() string { return s.path(logfiles.LogSuffix) })
 }
 
 // retire forbids opening any of the files again.
@@ -89,8 +91,8 @@ func (s *segment) noteBatch(b record.Batch, position int64, size, intervalBytes 
 		s.maxTimestamp, s.maxOffset = timestamp, last
 	}
 	if s.bytesSinceIndex > intervalBytes {
-		s.offsets.add(indexEntry{int64(last - s.base), int32(position)})
-		if s.maxTimestamp >= 0 && s.times.add(indexEntry{s.maxTimestamp, int32(s.maxOffset - s.base)}) {
+		s.offsets.Add(logfiles.IndexEntry{Key: int64(last - s.base), Value: int32(position)})
+		if s.maxTimestamp >= 0 && s.times.Add(logfiles.IndexEntry{Key: s.maxTimestamp, Value: int32(s.maxOffset - s.base)}) {
 			s.timesAt = position
 		}
 		s.bytesSinceIndex = 0
@@ -106,14 +108,14 @@ func (s *segment) spillIndexes(sealing bool) error {
 	if sealing {
 		s.mu.Lock()
 		if s.maxTimestamp >= 0 {
-			s.times.add(indexEntry{s.maxTimestamp, int32(s.maxOffset - s.base)})
+			s.times.Add(logfiles.IndexEntry{Key: s.maxTimestamp, Value: int32(s.maxOffset - s.base)})
 		}
 		s.mu.Unlock()
 	}
-	if err := s.spill(&s.offsets, offsetIndexKind, sealing); err != nil {
+	if err := s.spill(&s.offsets, logfiles.OffsetIndex, sealing); err != nil {
 		return err
 	}
-	if err := s.spill(&s.times, timeIndexKind, sealing); err != nil {
+	if err := s.spill(&s.times, logfiles.TimeIndex, sealing); err != nil {
 		return err
 	}
 	s.trimmed = sealing
@@ -121,42 +123,42 @@ func (s *segment) spillIndexes(sealing bool) error {
 }
 
 // lookup finds the entry with the greatest key (byValue: value) ≤ limit; none is the zero entry, which is right for .index.
-func (s *segment) lookup(x *sparseIndex, k indexKind, limit int64, byValue bool) (indexEntry, bool) {
+func (s *segment) lookup(x *logfiles.SparseIndex, k logfiles.IndexKind, limit int64, byValue bool) (logfiles.IndexEntry, bool) {
 	s.mu.Lock()
-	if e, ok := x.below(limit, byValue); ok {
+	if e, ok := x.Below(limit, byValue); ok {
 		s.mu.Unlock()
 		return e, true
 	}
-	n := int(x.written)
+	n := int(x.Written)
 	s.mu.Unlock()
 	if n == 0 {
-		return indexEntry{}, false
+		return logfiles.IndexEntry{}, false
 	}
-	h, err := s.files.acquire(s.slot(k), readWrite, func() string { return s.path(k.suffix) })
+	h, err := s.files.acquire(s.slot(k), readWrite, func() string { return s.path(k.Suffix) })
 	if err != nil {
-		return indexEntry{}, false
+		return logfiles.IndexEntry{}, false
 	}
-	e, at, err := k.searchFile(h, n, limit, byValue)
+	e, at, err := searchIndex(k, h, n, limit, byValue)
 	h.release()
 	return e, at > 0 && err == nil
 }
 
 // positionAt is a position from which a walk finds the batch that holds offset: at or before that batch.
 func (s *segment) positionAt(offset ids.Offset) int64 {
-	e, ok := s.lookup(&s.offsets, offsetIndexKind, int64(offset-s.base), false)
-	if !ok || e.value < 0 || int64(e.value) >= s.size.Load() {
+	e, ok := s.lookup(&s.offsets, logfiles.OffsetIndex, int64(offset-s.base), false)
+	if !ok || e.Value < 0 || int64(e.Value) >= s.size.Load() {
 		return 0
 	}
-	return int64(e.value)
+	return int64(e.Value)
 }
 
 // boundaryBelow is a batch's position at or below position, after the index.
 func (s *segment) boundaryBelow(position int64) int64 {
-	e, ok := s.lookup(&s.offsets, offsetIndexKind, position, true)
+	e, ok := s.lookup(&s.offsets, logfiles.OffsetIndex, position, true)
 	if !ok {
 		return 0
 	}
-	return int64(e.value)
+	return int64(e.Value)
 }
 
 // walkBuffers hold the headers of a few small batches.
@@ -190,7 +192,7 @@ func (w *walker) header(position int64) (record.Batch, int64, error) {
 	if at < 0 || at+record.HeaderSize > int64(w.filled) {
 		n := min(int64(len(*w.buf)), w.end-position)
 		w.filled = 0
-		if err := readFull(w.file, (*w.buf)[:n], position); err != nil {
+		if err := vfs.ReadFull(w.file, (*w.buf)[:n], position); err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, 0, fmt.Errorf("%w: file is shorter", errTorn)
 			}
@@ -258,7 +260,7 @@ func (e *damagedError) Error() string {
 func (e *damagedError) Unwrap() error { return e.err }
 
 func (s *segment) damaged(position int64, err error) error {
-	return &damagedError{s.path(logSuffix), position, err}
+	return &damagedError{s.path(logfiles.LogSuffix), position, err}
 }
 
 // asCorrupt turns damage into a *CorruptError and leaves other errors alone.

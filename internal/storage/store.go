@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/run"
+	"github.com/ottla-io/ottla/internal/vfs"
 )
 
 // Store is all logs of one broker.
@@ -123,7 +125,7 @@ func (s *Store) Found() []FoundLog {
 	for tp, l := range s.logs {
 		out = append(out, FoundLog{tp, l.id})
 	}
-	slices.SortFunc(out, func(a, b FoundLog) int { return compareTopicPartitions(a.Topic, b.Topic) })
+	slices.SortFunc(out, func(a, b FoundLog) int { return a.Topic.Compare(b.Topic) })
 	return out
 }
 
@@ -236,7 +238,7 @@ func (s *Store) openFound(f *foundLog, w Wanted) (*Log, error) {
 		if mine {
 			return s.loadLog(f, w.Topic, w.ID, w.Config)
 		}
-		if err := s.setAside(f.dir, w.Topic, strayDirSuffix, notOf(w.ID)); err != nil {
+		if err := s.setAside(f.dir, w.Topic, logfiles.StrayDirSuffix, notOf(w.ID)); err != nil {
 			return nil, err
 		}
 	}
@@ -270,11 +272,11 @@ func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (b
 		return false, fmt.Errorf("open %s: %w", tp, err)
 	}
 	for _, e := range entries {
-		if _, ok := parseSegmentName(e.Name, logSuffix); ok && e.Size > 0 {
+		if _, ok := logfiles.ParseSegmentName(e.Name, logfiles.LogSuffix); ok && e.Size > 0 {
 			return false, nil
 		}
 	}
-	if err := writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, encodePartitionMetadata(id)); err != nil {
+	if err := vfs.Replace(s.cfg.FS, path, logfiles.PartitionMetadata, logfiles.EncodePartitionMetadata(id)); err != nil {
 		return false, err
 	}
 	f.id, f.known = id, true
@@ -284,8 +286,8 @@ func (s *Store) sameTopic(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (b
 // healTopicID writes partition.metadata again if one byte of it is not what it must be for id: that is damage, not another topic's id, which would be random.
 func (s *Store) healTopicID(f *foundLog, tp ids.TopicPartition, id ids.TopicID) (bool, error) {
 	path := f.dir.path + "/" + tp.String()
-	have, err := readWholeFile(s.cfg.FS, path+"/"+partitionMetadataFile, 4096)
-	want := encodePartitionMetadata(id)
+	have, err := vfs.ReadWhole(s.cfg.FS, path+"/"+logfiles.PartitionMetadata, 4096)
+	want := logfiles.EncodePartitionMetadata(id)
 	if err != nil || len(have) != len(want) {
 		return false, nil //nolint:nilerr // judged by who asks
 	}
@@ -298,10 +300,10 @@ func (s *Store) healTopicID(f *foundLog, tp ids.TopicPartition, id ids.TopicID) 
 	if differ > 1 {
 		return false, nil
 	}
-	if err := writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, want); err != nil {
+	if err := vfs.Replace(s.cfg.FS, path, logfiles.PartitionMetadata, want); err != nil {
 		return false, err
 	}
-	s.problem("a byte of a topic id was damaged, and is written again", fmt.Errorf("%s/%s", path, partitionMetadataFile))
+	s.problem("a byte of a topic id was damaged, and is written again", fmt.Errorf("%s/%s", path, logfiles.PartitionMetadata))
 	f.id, f.known = id, true
 	return true, nil
 }
@@ -328,7 +330,7 @@ func (s *Store) logsIn(d *directory) []*Log {
 			out = append(out, l)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Log) int { return compareTopicPartitions(a.tp, b.tp) })
+	slices.SortFunc(out, func(a, b *Log) int { return a.tp.Compare(b.tp) })
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -65,17 +66,17 @@ func (l *Log) find(old []*segment) int {
 
 // suffixes are those of the segment's files, the log last.
 func (w *segmentWriter) suffixes() []string {
-	suffixes := []string{indexSuffix, timeIndexSuffix}
+	suffixes := []string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix}
 	if len(w.aborted) > 0 {
-		suffixes = append(suffixes, txnIndexSuffix)
+		suffixes = append(suffixes, logfiles.TxnIndexSuffix)
 	}
-	return append(suffixes, logSuffix)
+	return append(suffixes, logfiles.LogSuffix)
 }
 
 func (w *segmentWriter) rename(from, to string, suffixes ...string) error {
 	fsys, s := w.segment.files.fs, w.segment
 	for _, suffix := range suffixes {
-		path := s.dir + "/" + segmentName(s.base, suffix)
+		path := s.dir + "/" + logfiles.SegmentName(s.base, suffix)
 		if err := fsys.Rename(path+from, path+to); err != nil {
 			return fmt.Errorf("rename %s: %w", path+from, err)
 		}
@@ -95,10 +96,10 @@ func (w *segmentWriter) commitSwap() error {
 	if err := w.syncNames(); err != nil { // the .cleaned files are there, should a crash lose the new names of some
 		return err
 	}
-	if err := w.rename(cleanedSuffix, swapSuffix, w.suffixes()...); err != nil {
+	if err := w.rename(logfiles.CleanedSuffix, logfiles.SwapSuffix, w.suffixes()...); err != nil {
 		return errors.Join(err, w.revokeSwap())
 	}
-	w.segment.setTransit(swapSuffix)
+	w.segment.setTransit(logfiles.SwapSuffix)
 	return w.syncNames()
 }
 
@@ -107,11 +108,11 @@ func (w *segmentWriter) revokeSwap() error {
 	suffixes := w.suffixes()
 	slices.Reverse(suffixes)
 	for _, suffix := range suffixes {
-		if err := w.rename(swapSuffix, cleanedSuffix, suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := w.rename(logfiles.SwapSuffix, logfiles.CleanedSuffix, suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	w.segment.setTransit(cleanedSuffix)
+	w.segment.setTransit(logfiles.CleanedSuffix)
 	return w.syncNames()
 }
 
@@ -120,7 +121,7 @@ func keepAborted(old []*segment) error {
 	for _, s := range old {
 		entries, err := s.abortedEntries()
 		if err != nil {
-			return fmt.Errorf("read %s: %w", s.path(txnIndexSuffix), err)
+			return fmt.Errorf("read %s: %w", s.path(logfiles.TxnIndexSuffix), err)
 		}
 		s.txns.readers.all.Store(&entries)
 	}
@@ -168,14 +169,14 @@ func (w *segmentWriter) finishSwap(old []*segment) error {
 		return err
 	}
 	l.store.work.discard(l.dir.deleteDelay(w.log.Config()), deleted...)
-	if err := w.rename(swapSuffix, "", logSuffix); err != nil {
+	if err := w.rename(logfiles.SwapSuffix, "", logfiles.LogSuffix); err != nil {
 		return err
 	}
 	if err := w.syncNames(); err != nil {
 		return err
 	}
 	suffixes := w.suffixes()
-	if err := w.rename(swapSuffix, "", suffixes[:len(suffixes)-1]...); err != nil {
+	if err := w.rename(logfiles.SwapSuffix, "", suffixes[:len(suffixes)-1]...); err != nil {
 		return err
 	}
 	w.segment.setTransit("")
@@ -195,19 +196,19 @@ func (l *Log) renameDeleted(s *segment, baseStays bool) ([]string, error) {
 	keepSnapshot := baseStays || l.lastSnapshot == s.base
 	l.mu.Unlock()
 	var paths []string
-	for _, suffix := range segmentSuffixes {
-		if suffix == snapshotSuffix && keepSnapshot {
+	for _, suffix := range logfiles.SegmentSuffixes {
+		if suffix == logfiles.SnapshotSuffix && keepSnapshot {
 			continue
 		}
 		path := s.path(suffix)
-		err := s.files.fs.Rename(path, path+deletedSuffix)
+		err := s.files.fs.Rename(path, path+logfiles.DeletedSuffix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("rename %s: %w", path, err)
 		}
-		paths = append(paths, path+deletedSuffix)
+		paths = append(paths, path+logfiles.DeletedSuffix)
 	}
 	return paths, nil
 }
@@ -222,8 +223,8 @@ func (w *segmentWriter) discard() {
 	if l.failure.Load() != nil {
 		return
 	}
-	for _, suffix := range []string{indexSuffix, timeIndexSuffix, txnIndexSuffix, logSuffix} {
-		path := w.segment.dir + "/" + segmentName(w.segment.base, suffix) + cleanedSuffix
+	for _, suffix := range []string{logfiles.IndexSuffix, logfiles.TimeIndexSuffix, logfiles.TxnIndexSuffix, logfiles.LogSuffix} {
+		path := w.segment.dir + "/" + logfiles.SegmentName(w.segment.base, suffix) + logfiles.CleanedSuffix
 		if err := w.segment.files.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			l.store.problem("remove "+path+", which a compaction left unfinished", err)
 		}
@@ -236,7 +237,7 @@ func (r *recovery) finishSwaps(entries []vfs.Entry) ([]vfs.Entry, error) {
 	dir := r.log.path
 	firstCleaned := ids.Offset(-1)
 	for _, e := range entries {
-		if base, _, ok := parseTransitional(e.Name, cleanedSuffix); ok && (firstCleaned < 0 || base < firstCleaned) {
+		if base, _, ok := logfiles.ParseTransitional(e.Name, logfiles.CleanedSuffix); ok && (firstCleaned < 0 || base < firstCleaned) {
 			firstCleaned = base
 		}
 	}
@@ -244,9 +245,9 @@ func (r *recovery) finishSwaps(entries []vfs.Entry) ([]vfs.Entry, error) {
 	var swaps []vfs.Entry
 	var swapped, cleaned []string
 	for _, e := range entries {
-		_, _, isDeleted := parseTransitional(e.Name, deletedSuffix)
-		_, _, isCleaned := parseTransitional(e.Name, cleanedSuffix)
-		base, _, isSwap := parseTransitional(e.Name, swapSuffix)
+		_, _, isDeleted := logfiles.ParseTransitional(e.Name, logfiles.DeletedSuffix)
+		_, _, isCleaned := logfiles.ParseTransitional(e.Name, logfiles.CleanedSuffix)
+		base, _, isSwap := logfiles.ParseTransitional(e.Name, logfiles.SwapSuffix)
 		switch {
 		case isSwap && firstCleaned >= 0 && base >= firstCleaned:
 			swapped = append(swapped, e.Name)
@@ -309,8 +310,8 @@ func (r *recovery) completeSwaps(plain, swaps []vfs.Entry) error {
 	}
 	for _, logs := range []bool{true, false} {
 		for _, e := range swaps {
-			_, name, _ := parseTransitional(e.Name, swapSuffix)
-			if _, isLog := parseSegmentName(name, logSuffix); isLog != logs {
+			_, name, _ := logfiles.ParseTransitional(e.Name, logfiles.SwapSuffix)
+			if _, isLog := logfiles.ParseSegmentName(name, logfiles.LogSuffix); isLog != logs {
 				continue
 			}
 			if err := r.log.store.cfg.FS.Rename(r.log.path+"/"+e.Name, r.log.path+"/"+name); err != nil {
@@ -328,8 +329,8 @@ func (r *recovery) completeSwaps(plain, swaps []vfs.Entry) error {
 // speaks of offsets, which are the same.
 func (r *recovery) removeReplaced(plain, swaps []vfs.Entry) error {
 	for _, e := range swaps {
-		_, name, _ := parseTransitional(e.Name, swapSuffix)
-		base, isLog := parseSegmentName(name, logSuffix)
+		_, name, _ := logfiles.ParseTransitional(e.Name, logfiles.SwapSuffix)
+		base, isLog := logfiles.ParseSegmentName(name, logfiles.LogSuffix)
 		if !isLog {
 			continue
 		}
@@ -339,8 +340,8 @@ func (r *recovery) removeReplaced(plain, swaps []vfs.Entry) error {
 		}
 		var names []string
 		for _, p := range plain {
-			at, suffix, ok := parsePlain(p.Name)
-			if ok && suffix != snapshotSuffix && (at == base || at >= base && at < end) {
+			at, suffix, ok := logfiles.ParsePlain(p.Name)
+			if ok && suffix != logfiles.SnapshotSuffix && (at == base || at >= base && at < end) {
 				names = append(names, p.Name)
 			}
 		}
@@ -354,7 +355,7 @@ func (r *recovery) removeReplaced(plain, swaps []vfs.Entry) error {
 // endOfSwap is the offset after the last of a segment that is being swapped in.
 func (r *recovery) endOfSwap(e vfs.Entry, base ids.Offset) (ids.Offset, error) {
 	s := newSegment(&r.log.store.files, r.log.path, base)
-	s.setTransit(swapSuffix)
+	s.setTransit(logfiles.SwapSuffix)
 	s.size.Store(e.Size)
 	defer s.retire()
 	h, err := s.open(readWrite)

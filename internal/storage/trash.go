@@ -1,13 +1,12 @@
 package storage
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -45,16 +44,11 @@ type TrashedLog struct {
 
 // noteTrash takes note of a directory that is in the trash, or a stray.
 func (d *directory) noteTrash(e vfs.Entry) {
-	parts := strayDir.FindStringSubmatch(e.Name)
-	if parts == nil || !e.IsDir {
+	tp, id, ok := logfiles.ParseStrayDir(e.Name)
+	if !ok || !e.IsDir {
 		return
 	}
-	n, err := strconv.ParseInt(parts[2], 10, 32)
-	var id ids.TopicID
-	if _, bad := hex.Decode(id[:], []byte(parts[3])); bad != nil || err != nil {
-		return
-	}
-	d.store.addTrash(trashKey{id, int32(n)}, &trashedLog{dir: d, name: e.Name, sizeBytes: -1})
+	d.store.addTrash(trashKey{ids.TopicID(id), tp.Partition}, &trashedLog{dir: d, name: e.Name, sizeBytes: -1})
 }
 
 func (s *Store) addTrash(key trashKey, t *trashedLog) {
@@ -105,7 +99,7 @@ func (s *Store) TrashLogs(names ...LogName) error {
 				s.problem("keep what the checkpoints say of "+logs[i].tp.String()+"; it is restored from its first record on", err)
 			}
 		})
-		if err := d.discard(logs, strayDirSuffix); err != nil {
+		if err := d.discard(logs, logfiles.StrayDirSuffix); err != nil {
 			failed = append(failed, err)
 		}
 		for _, log := range logs {
@@ -128,12 +122,12 @@ func (d *directory) noteCheckpoints(tp ids.TopicPartition) error {
 	if _, err := fsys.Stat(path); err != nil {
 		return nil //nolint:nilerr // nothing was ever appended; discard finds out if it is something else
 	}
-	recovery, start, watermark := d.points(tp)
-	text := fmt.Sprintf("version=0\nrecovery-point=%d\nlog-start=%d\nhigh-watermark=%d\n", recovery, start, watermark)
+	said := logfiles.Checkpointed{FirstDirty: -1}
+	said.RecoveryPoint, said.LogStart, said.HighWatermark = d.points(tp)
 	if dirty, ok := d.firstDirty(tp); ok {
-		text += fmt.Sprintf("first-dirty=%d\n", dirty)
+		said.FirstDirty = dirty
 	}
-	return d.sparing(func() error { return writeFileAtomically(fsys, path, trashFile, []byte(text)) })
+	return d.sparing(func() error { return vfs.Replace(fsys, path, logfiles.Trash, logfiles.EncodeTrash(said)) })
 }
 
 // restore takes a log out of the trash if it is there: its directory gets the wanted name, and the checkpoints what they said of it. Every step may be repeated after
@@ -151,7 +145,7 @@ func (s *Store) restore(w Wanted) error {
 		return err
 	}
 	if f != nil && !f.known { // what a crash left of a first append, under the name that this one gets
-		if err := s.setAside(f.dir, w.Topic, strayDirSuffix, notOf(w.ID)); err != nil {
+		if err := s.setAside(f.dir, w.Topic, logfiles.StrayDirSuffix, notOf(w.ID)); err != nil {
 			return err
 		}
 	} else if f != nil {
@@ -179,8 +173,8 @@ func (s *Store) restore(w Wanted) error {
 		return fmt.Errorf("restore %s: %w", w.Topic, err)
 	}
 	s.dropTrash(key)
-	if err := fsys.RemoveAll(to + "/" + trashFile); err != nil {
-		s.problem("remove "+to+"/"+trashFile, err)
+	if err := fsys.RemoveAll(to + "/" + logfiles.Trash); err != nil {
+		s.problem("remove "+to+"/"+logfiles.Trash, err)
 	}
 	s.mu.Lock()
 	s.found[w.Topic] = &foundLog{dir: d, id: w.ID, known: true, restored: true}
@@ -190,34 +184,30 @@ func (s *Store) restore(w Wanted) error {
 
 // keepTopicID writes partition.metadata again where a power cut before the log's first sync damaged it: so far the directory's name told the id.
 func (s *Store) keepTopicID(path string, id ids.TopicID) error {
-	if have, err := readPartitionMetadata(s.cfg.FS, path+"/"+partitionMetadataFile); err == nil && have == id {
+	if have, err := readPartitionMetadata(s.cfg.FS, path+"/"+logfiles.PartitionMetadata); err == nil && have == id {
 		return nil
 	}
-	return writeFileAtomically(s.cfg.FS, path, partitionMetadataFile, encodePartitionMetadata(id))
+	return vfs.Replace(s.cfg.FS, path, logfiles.PartitionMetadata, logfiles.EncodePartitionMetadata(id))
 }
 
 // rememberCheckpoints gives the checkpoints back what the file in a trashed log's directory says. Without the file they say nothing, and all of the log is scanned.
 func (d *directory) rememberCheckpoints(path string, tp ids.TopicPartition) error {
-	data, err := readWholeFile(d.store.cfg.FS, path+"/"+trashFile, 4096)
+	data, err := vfs.ReadWhole(d.store.cfg.FS, path+"/"+logfiles.Trash, 4096)
 	if err != nil {
-		d.store.problem("read "+path+"/"+trashFile+"; the log is restored from its first record on", err)
+		d.store.problem("read "+path+"/"+logfiles.Trash+"; the log is restored from its first record on", err)
 		return nil
 	}
-	said := parseProperties(string(data))
-	number := func(key string) (ids.Offset, bool) {
-		n, err := strconv.ParseInt(said[key], 10, 64)
-		return ids.Offset(n), err == nil && n >= 0
-	}
+	said := logfiles.ParseTrash(data)
 	return d.sparing(func() error {
 		return d.writing(func() error {
 			for _, part := range []struct {
-				key, file string
-				have      *offsetCheckpoint
-			}{{"log-start", logStartFile, &d.starts}, {"first-dirty", cleanerFile, &d.cleaned}, {"recovery-point", recoveryPointFile, &d.recovery},
-				{"high-watermark", highWatermarkFile, &d.watermarks}} {
-				if offset, ok := number(part.key); ok {
-					want := cloneWith(*part.have, tp, offset)
-					if err := d.write(part.file, part.have, want); err != nil {
+				offset ids.Offset
+				file   string
+				have   *logfiles.OffsetCheckpoint
+			}{{said.LogStart, logfiles.LogStarts, &d.starts}, {said.FirstDirty, logfiles.CleanerOffsets, &d.cleaned}, {said.RecoveryPoint, logfiles.RecoveryPoints, &d.recovery},
+				{said.HighWatermark, logfiles.HighWatermarks, &d.watermarks}} {
+				if part.offset >= 0 {
+					if err := d.write(part.file, part.have, part.have.With(tp, part.offset)); err != nil {
 						return err
 					}
 				}
@@ -232,8 +222,8 @@ func (s *Store) PurgeTrash(topics ...ids.TopicID) error {
 	var failed []error
 	renamed := make(map[*directory][]string)
 	for key, t := range s.trashOf(topics) {
-		parts := strayDir.FindStringSubmatch(t.name)
-		path := t.dir.path + "/" + discardedName(ids.TopicPartition{Topic: parts[1], Partition: key.partition}, s.randomUUID(), deleteDirSuffix)
+		named, _, _ := logfiles.ParseStrayDir(t.name)
+		path := t.dir.path + "/" + logfiles.DiscardedName(ids.TopicPartition{Topic: named.Topic, Partition: key.partition}, s.randomUUID(), logfiles.DeleteDirSuffix)
 		if t.dir.err() != nil {
 			continue // the start that finds it takes it for a stray
 		}

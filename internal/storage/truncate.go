@@ -7,6 +7,7 @@ import (
 	"maps"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 )
 
 // The methods of this file are for followers, which replication will run: a replica whose log has left its leader's goes back to where they part (KIP-101).
@@ -148,14 +149,14 @@ func (d *directory) moveStart(l *Log, start, point ids.Offset) error {
 		lower := point < recovery[l.tp]
 		starts[l.tp], recovery[l.tp] = start, point
 		if lower { // what was durable must not look lost between the two
-			if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
+			if err := d.write(logfiles.RecoveryPoints, &d.recovery, recovery); err != nil {
 				return err
 			}
 		}
-		if err := d.write(logStartFile, &d.starts, starts); err != nil {
+		if err := d.write(logfiles.LogStarts, &d.starts, starts); err != nil {
 			return err
 		}
-		if err := d.write(recoveryPointFile, &d.recovery, recovery); err != nil {
+		if err := d.write(logfiles.RecoveryPoints, &d.recovery, recovery); err != nil {
 			return err
 		}
 		if l.truncations.Load()%2 == 0 {
@@ -215,9 +216,9 @@ func (r *recovery) cutAll(ids.Offset) error {
 	if err := r.dropFrom(segments, 0); err != nil {
 		return err
 	}
-	paths := append(r.leftovers, r.log.path+"/"+epochsFile)
+	paths := append(r.leftovers, r.log.path+"/"+logfiles.Epochs)
 	for _, at := range r.snapshots {
-		paths = append(paths, r.log.path+"/"+segmentName(at, snapshotSuffix))
+		paths = append(paths, r.log.path+"/"+logfiles.SegmentName(at, logfiles.SnapshotSuffix))
 	}
 	for _, path := range paths {
 		if err := r.log.store.cfg.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/ottla-io/ottla/internal/ids"
+	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
@@ -43,7 +44,7 @@ func (s *segment) writeAborted() (made bool, err error) {
 		return false, nil
 	}
 	made = x.written == 0
-	if err := writeTail(s.files.fs, s.path(txnIndexSuffix), x.written, x.pending, false); err != nil {
+	if err := vfs.WriteTail(s.files.fs, s.path(logfiles.TxnIndexSuffix), x.written, x.pending, false); err != nil {
 		return false, err
 	}
 	x.written += int64(len(x.pending))
@@ -52,32 +53,11 @@ func (s *segment) writeAborted() (made bool, err error) {
 	return made, nil
 }
 
-// writeTail makes a file hold content from position on, and nothing behind it.
-func writeTail(fsys vfs.FS, path string, position int64, content []byte, sync bool) error {
-	f, err := openOrCreate(fsys, path)
-	if err != nil {
-		return err
-	}
-	if len(content) > 0 {
-		_, err = f.WriteAt(content, position)
-	}
-	if err == nil {
-		err = f.Truncate(position + int64(len(content)))
-	}
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
 // rebuildAborted makes a segment's .txnindex what it must be after a crash: the entries below point as they are, then those that the replay found. What lies
 // above point in the file may be torn, or speak of markers that were lost. A new file's entry in the directory is synced with the batches that it is about.
 func (r *recovery) rebuildAborted(s *segment, found []byte) error {
-	path := s.path(txnIndexSuffix)
-	data, err := readWholeFile(s.files.fs, path, 1<<30)
+	path := s.path(logfiles.TxnIndexSuffix)
+	data, err := vfs.ReadWhole(s.files.fs, path, 1<<30)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}
@@ -89,7 +69,7 @@ func (r *recovery) rebuildAborted(s *segment, found []byte) error {
 	if len(found) == 0 && int64(len(data)) == kept {
 		return nil
 	}
-	if err := writeTail(s.files.fs, path, kept, found, true); err != nil {
+	if err := vfs.WriteTail(s.files.fs, path, kept, found, true); err != nil {
 		return fmt.Errorf("rebuild the transaction index: %w", err)
 	}
 	return nil

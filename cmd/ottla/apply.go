@@ -20,21 +20,21 @@ import (
 )
 
 type applyFlags struct {
-	clientFlags
+	settingFlags
 	prune bool
 	yes   bool
 }
 
 func (f *applyFlags) register(cmd *cobra.Command) {
-	f.clientFlags.register(cmd)
+	f.settingFlags.register(cmd)
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "what the file does not name is to go, in the sections that it has")
 }
 
 const pruneHelp = "What the file does not name stays as it is: topics, settings, quotas. With --prune it is to go, in the sections that the file has.\n" +
 	"docs/apply.md describes the file; 'ottla export' makes one. FILE may be - for standard input."
 
-func newDiff() *cobra.Command {
-	var flags applyFlags
+func newDiff(version string) *cobra.Command {
+	flags := applyFlags{settingFlags: settingFlags{clientFlags{version: version}}}
 	cmd := &cobra.Command{
 		Use:   "diff FILE",
 		Short: "Show what 'ottla apply' would change",
@@ -66,8 +66,8 @@ func newDiff() *cobra.Command {
 	return cmd
 }
 
-func newApply() *cobra.Command {
-	var flags applyFlags
+func newApply(version string) *cobra.Command {
+	flags := applyFlags{settingFlags: settingFlags{clientFlags{version: version}}}
 	cmd := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Make topics, settings and quotas what a file says",
@@ -91,7 +91,7 @@ func newApply() *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "ask nothing, even if it loses records")
+	registerYes(cmd, &flags.yes, "ask nothing, even if it loses records")
 	return cmd
 }
 
@@ -318,7 +318,7 @@ func (f *applyFlags) makeChange(ctx context.Context, client *kgo.Client, c *clus
 // topicAnswer is the error of a request about one topic: the broker's own if it gave one.
 func (f *applyFlags) topicAnswer(doing, topic string, err, own error, message string) error {
 	if own != nil {
-		return topicError(doing, topic, own, message)
+		return topicRefused(doing, topic, own, message)
 	}
 	return f.explain(doing+" topic "+topic, err)
 }
@@ -345,7 +345,7 @@ func (f *applyFlags) changeQuota(ctx context.Context, admin *kadm.Client, c *clu
 	}
 	for _, answer := range answers {
 		if answer.Err != nil {
-			return configError("change quota "+c.Name, answer.Err, answer.ErrMessage)
+			return refused("change quota "+c.Name, answer.Err, answer.ErrMessage)
 		}
 	}
 	return nil

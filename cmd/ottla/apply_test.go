@@ -146,7 +146,7 @@ func TestApplyAsks(t *testing.T) {
 		code   int
 	}{{"n\n", 1}, {"", 1}, {"y\n", 0}} {
 		var stdout, stderr bytes.Buffer
-		code := execute(t.Context(), []string{"apply", file, "-b", b}, terminal{strings.NewReader(c.answer)}, &stdout, &stderr)
+		code := execute(t.Context(), newRoot(), []string{"apply", file, "-b", b}, terminal{strings.NewReader(c.answer)}, &stdout, &stderr)
 		if code != c.code || !strings.HasPrefix(stderr.String(), "make 1 change? [y/N] ") {
 			t.Errorf("%q: exit code %d, %s", c.answer, code, stderr.String())
 		}

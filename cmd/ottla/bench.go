@@ -56,23 +56,23 @@ type benchResult struct {
 	Client           bench.Client  `json:"client"`
 }
 
-func newBench() *cobra.Command {
-	cmd := newGroup("bench", "Measure how fast a broker takes, gives and passes on records")
+func newBench(version string) *cobra.Command {
+	cmd := parent("bench", "Measure how fast a broker takes, gives and passes on records")
 	cmd.Long = "Measure how fast a broker takes (produce), gives (consume) and passes on (e2e) records: throughput and percentiles of\n" +
 		"latency. It works against any Kafka broker. The topic is made for the measurement and deleted after it, unless --topic names\n" +
 		"one. Where the figures say more about this client than about the broker, the last line says so.\n\n" +
 		"Values are slices of generated JSON, which compresses to about a half."
 	cmd.AddCommand(
-		newBenchOf("produce", "Measure producing: records acknowledged a second, and how long an ack takes",
+		newBenchOf(version, "produce", "Measure producing: records acknowledged a second, and how long an ack takes",
 			"Measure producing. Latency is from the moment at which a record was to leave until its ack. With --rate, that moment is\n"+
 				"the record's place in an even pace, however late the client was: a broker that stalls is seen to stall. Without --rate,\n"+
 				"producers hand over as fast as they are let, and latency is mostly the time in their own full buffers.",
 			"  ottla bench produce --duration 2s --size 100 --partitions 6\n  ottla bench produce --rate 1000 --duration 2s --acks 1 -o json"),
-		newBenchOf("consume", "Measure reading: records read a second, and how long a poll waits",
+		newBenchOf(version, "consume", "Measure reading: records read a second, and how long a poll waits",
 			"Measure reading from the start of a topic: --topic as it is, or a new one that is filled first with --count records (256 MiB\n"+
 				"of them by default), which is not measured. Latency is how long a poll waited for its records.",
 			"  ottla bench consume --count 100000 --consumers 2 --partitions 4"),
-		newBenchOf("e2e", "Measure the way from producer to consumer",
+		newBenchOf(version, "e2e", "Measure the way from producer to consumer",
 			"Measure the way of records from a producer to a consumer, both in this process, so that one clock tells the time. Latency is\n"+
 				"from the moment at which a record was to leave until a consumer has it.",
 			"  ottla bench e2e --rate 500 --duration 2s"),
@@ -80,8 +80,8 @@ func newBench() *cobra.Command {
 	return cmd
 }
 
-func newBenchOf(kind, short, long, example string) *cobra.Command {
-	flags := benchFlags{kind: kind}
+func newBenchOf(version string, kind, short, long, example string) *cobra.Command {
+	flags := benchFlags{clientFlags: clientFlags{version: version}, kind: kind}
 	cmd := &cobra.Command{Use: kind, Short: short, Long: long, Example: example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBench(cmd, &flags) }}
 	flags.register(cmd)
@@ -164,11 +164,7 @@ func runBench(cmd *cobra.Command, flags *benchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if flags.output == outputJSON {
-		return printJSON(cmd.OutOrStdout(), result)
-	}
-	result.print(cmd.OutOrStdout())
-	return nil
+	return flags.output.show(cmd, result, result.print)
 }
 
 // disposable are settings of Ottla, which no other broker knows, of a topic that nobody will want back.
@@ -203,7 +199,7 @@ func removeTopic(ctx context.Context, admin *kadm.Client, topic string) error {
 	return err
 }
 
-func (r *benchResult) print(out io.Writer) {
+func (r *benchResult) print(out io.Writer) error {
 	setup := []string{counted(r.Partitions, "partition")}
 	if r.Producers > 0 {
 		pace := "as fast as it goes"
@@ -219,10 +215,11 @@ func (r *benchResult) print(out io.Writer) {
 	fmt.Fprintf(out, "  records     %d in %.2f s\n", r.Records, r.Seconds)
 	fmt.Fprintf(out, "  throughput  %.0f records/s, %.2f MB/s\n", r.RecordsPerSecond, r.BytesPerSecond/1e6)
 	fmt.Fprintf(out, "  latency     p50 %s  p95 %s  p99 %s  p99.9 %s  max %s: %s\n", ms(r.Latency.P50), ms(r.Latency.P95), ms(r.Latency.P99), ms(r.Latency.P999), ms(r.Latency.Max), r.LatencyOf)
-	fmt.Fprintf(out, "  client      %.2f of %d cores\n", r.Client.Cores, r.Client.MayUse)
+	_, err := fmt.Fprintf(out, "  client      %.2f of %d cores\n", r.Client.Cores, r.Client.MayUse)
 	if r.Client.Limit != "" {
-		fmt.Fprintf(out, "  limited     %s\n", r.Client.Limit)
+		_, err = fmt.Fprintf(out, "  limited     %s\n", r.Client.Limit)
 	}
+	return err
 }
 
 // ms writes milliseconds with three digits or so.

@@ -291,22 +291,6 @@ func (r *benchRun) sendWith(ctx context.Context, client *kgo.Client, s sender) {
 // filling says that the records of the run are not measured but made ready to be read.
 func (r *benchRun) filling() bool { return r.flags.kind == "consume" }
 
-// sleep waits, and says whether the context still holds.
-func sleep(ctx context.Context, wait time.Duration) bool {
-	if wait < time.Millisecond { // a timer of its own would cost more than it waits
-		time.Sleep(wait)
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
 // consumeFill is how much an own topic holds before it is read, where --count does not say.
 const consumeFill = 256 << 20
 

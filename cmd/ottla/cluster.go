@@ -18,9 +18,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func newCluster() *cobra.Command {
-	cmd := newGroup("cluster", "Show the brokers, the controller, the quorum and the features of a cluster")
-	cmd.AddCommand(newClusterInfo(), newClusterFeatures())
+// checkupCommands are 'ottla cluster', 'doctor', 'ready', 'top' and 'trace'.
+func checkupCommands(version string) []*cobra.Command {
+	return []*cobra.Command{newCluster(version), newDoctor(version), newReady(), newTop(version), newTrace()}
+}
+
+// clusterFlags are the flags of commands about clusters.
+type clusterFlags struct{ clientFlags }
+
+func newCluster(version string) *cobra.Command {
+	cmd := parent("cluster", "Show the brokers, the controller, the quorum and the features of a cluster")
+	cmd.AddCommand(newClusterInfo(version), newClusterFeatures(version))
 	return cmd
 }
 
@@ -54,8 +62,8 @@ type shownMember struct {
 	Since int64  `json:"lastCaughtUpMs"` // when it was last not behind, in milliseconds since 1970; -1: unknown, or the leader
 }
 
-func newClusterInfo() *cobra.Command {
-	var flags clientFlags
+func newClusterInfo(version string) *cobra.Command {
+	flags := clusterFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:     "info",
 		Short:   "Show brokers, controller and quorum",
@@ -75,7 +83,7 @@ func newClusterInfo() *cobra.Command {
 	return cmd
 }
 
-func (f *clientFlags) lookAtCluster(ctx context.Context, client *kgo.Client) (*shownCluster, error) {
+func (f *clusterFlags) lookAtCluster(ctx context.Context, client *kgo.Client) (*shownCluster, error) {
 	admin := kadm.NewClient(client)
 	metadata, err := admin.BrokerMetadata(ctx)
 	if err != nil {
@@ -115,22 +123,8 @@ func describedBroker(id int32, host string, port int32, rack *string) shownBroke
 	return b
 }
 
-// served is the highest version of a request that brokers have, or -1 if they don't have it.
-func (f *clientFlags) served(ctx context.Context, client *kgo.Client, request kmsg.Request) (int16, error) {
-	answer, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
-	if err != nil {
-		return -1, f.explain("ask for the broker's versions", err)
-	}
-	for _, k := range answer.ApiKeys {
-		if k.ApiKey == request.Key() {
-			return k.MaxVersion, nil
-		}
-	}
-	return -1, nil
-}
-
 // addFenced adds the brokers that are registered and not in use, where the cluster tells: DescribeCluster 2, KIP-1073.
-func (f *clientFlags) addFenced(ctx context.Context, client *kgo.Client, cluster *shownCluster) error {
+func (f *clusterFlags) addFenced(ctx context.Context, client *kgo.Client, cluster *shownCluster) error {
 	request := kmsg.NewPtrDescribeClusterRequest()
 	request.IncludeFencedBrokers = true
 	if version, err := f.served(ctx, client, request); version < 0 {
@@ -154,7 +148,7 @@ func (f *clientFlags) addFenced(ctx context.Context, client *kgo.Client, cluster
 }
 
 // lookAtQuorum is nil where there is no quorum to look at.
-func (f *clientFlags) lookAtQuorum(ctx context.Context, client *kgo.Client) (*shownQuorum, error) {
+func (f *clusterFlags) lookAtQuorum(ctx context.Context, client *kgo.Client) (*shownQuorum, error) {
 	request := kmsg.NewPtrDescribeQuorumRequest()
 	topic := kmsg.NewDescribeQuorumRequestTopic()
 	topic.Topic = "__cluster_metadata"
@@ -231,8 +225,8 @@ type shownFeature struct {
 	Highest   int16  `json:"supportedMax"`
 }
 
-func newClusterFeatures() *cobra.Command {
-	var flags clientFlags
+func newClusterFeatures(version string) *cobra.Command {
+	flags := clusterFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "features",
 		Short: "Show which level of each feature is in use, and which there are",
@@ -254,7 +248,7 @@ func newClusterFeatures() *cobra.Command {
 	return cmd
 }
 
-func (f *clientFlags) lookAtFeatures(ctx context.Context, client *kgo.Client) (*shownFeatures, error) {
+func (f *clusterFlags) lookAtFeatures(ctx context.Context, client *kgo.Client) (*shownFeatures, error) {
 	answer, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)

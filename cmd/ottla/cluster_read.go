@@ -21,8 +21,8 @@ import (
 // describedAtOnce bounds what one answer about settings holds: a topic's are some 5 kB.
 const describedAtOnce = 500
 
-func newExport() *cobra.Command {
-	var flags clientFlags
+func newExport(version string) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Print the topics, settings and quotas of a cluster as a file for diff and apply",
@@ -50,7 +50,7 @@ func newExport() *cobra.Command {
 }
 
 // readCluster asks for all that a file can speak of. What the cluster does not serve, or does not tell, is not in it; of secrets it warns.
-func (f *clientFlags) readCluster(ctx context.Context, client *kgo.Client, warnings io.Writer) (*clusterfile.File, error) {
+func (f *settingFlags) readCluster(ctx context.Context, client *kgo.Client, warnings io.Writer) (*clusterfile.File, error) {
 	admin, file := kadm.NewClient(client), &clusterfile.File{}
 	own, err := f.readTopics(ctx, client, admin, file)
 	if err == nil {
@@ -73,7 +73,7 @@ type ownSettings struct{ secrets []string }
 
 func (o *ownSettings) of(r configResource, described kadm.ResourceConfig, source kmsg.ConfigSource) (clusterfile.Settings, error) {
 	if described.Err != nil {
-		return nil, configError("read the settings of "+r.String(), described.Err, described.ErrMessage)
+		return nil, refused("read the settings of "+r.String(), described.Err, described.ErrMessage)
 	}
 	var settings clusterfile.Settings
 	for _, c := range described.Configs {
@@ -91,7 +91,7 @@ func (o *ownSettings) of(r configResource, described kadm.ResourceConfig, source
 	return settings, nil
 }
 
-func (f *clientFlags) readTopics(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File) (*ownSettings, error) {
+func (f *settingFlags) readTopics(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File) (*ownSettings, error) {
 	own := &ownSettings{}
 	topics, err := admin.ListTopics(ctx)
 	if err != nil {
@@ -122,7 +122,7 @@ func (f *clientFlags) readTopics(ctx context.Context, client *kgo.Client, admin 
 	return own, nil
 }
 
-func (f *clientFlags) readBrokers(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File, own *ownSettings) error {
+func (f *settingFlags) readBrokers(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File, own *ownSettings) error {
 	brokers, err := admin.ListBrokers(ctx)
 	if err != nil {
 		return f.explain("list brokers", err)
@@ -153,7 +153,7 @@ func (f *clientFlags) readBrokers(ctx context.Context, client *kgo.Client, admin
 }
 
 // readGroups leaves the section out where the cluster does not list which groups have settings: ListConfigResources 1, KIP-1142.
-func (f *clientFlags) readGroups(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File, own *ownSettings) error {
+func (f *settingFlags) readGroups(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File, own *ownSettings) error {
 	if version, err := f.served(ctx, client, kmsg.NewPtrListConfigResourcesRequest()); version < 1 {
 		return err
 	}
@@ -188,7 +188,7 @@ func (f *clientFlags) readGroups(ctx context.Context, client *kgo.Client, admin 
 }
 
 // readQuotas leaves the section out where the cluster has no quotas.
-func (f *clientFlags) readQuotas(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File) error {
+func (f *settingFlags) readQuotas(ctx context.Context, client *kgo.Client, admin *kadm.Client, file *clusterfile.File) error {
 	if version, err := f.served(ctx, client, kmsg.NewPtrDescribeClientQuotasRequest()); version < 0 {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,22 +9,29 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func newConfig() *cobra.Command {
-	config := newGroup("config", "Show and change the settings of topics, brokers and groups")
-	get := newGroup("get", "Show settings that somebody set")
-	set := newGroup("set", "Change settings")
-	unset := newGroup("unset", "Take settings back, so that the next default counts")
+// settingCommands are 'ottla config', 'quota', 'export', 'diff' and 'apply'.
+func settingCommands(version string, serve Serve) []*cobra.Command {
+	return []*cobra.Command{newConfig(version, serve), newQuota(version), newExport(version), newDiff(version), newApply(version)}
+}
+
+// settingFlags are the flags of commands about settings.
+type settingFlags struct{ clientFlags }
+
+func newConfig(version string, serve Serve) *cobra.Command {
+	config := parent("config", "Show and change the settings of topics, brokers and groups")
+	get := parent("get", "Show settings that somebody set")
+	set := parent("set", "Change settings")
+	unset := parent("unset", "Take settings back, so that the next default counts")
 	for _, of := range []configTarget{topicTarget, brokerTarget, groupTarget} {
-		get.AddCommand(newConfigGet(of))
-		set.AddCommand(newConfigChange(of, kadm.SetConfig))
-		unset.AddCommand(newConfigChange(of, kadm.DeleteConfig))
+		get.AddCommand(newConfigGet(version, of))
+		set.AddCommand(newConfigChange(version, of, kadm.SetConfig))
+		unset.AddCommand(newConfigChange(version, of, kadm.DeleteConfig))
 	}
-	config.AddCommand(get, set, unset, newConfigExplain(), newConfigPrint())
+	config.AddCommand(get, set, unset, newConfigExplain(), newConfigPrint(version, serve))
 	return config
 }
 
@@ -96,18 +102,6 @@ func (of configTarget) parse(args []string) (configResource, []string, error) {
 	return configResource{kmsg.ConfigResourceTypeTopic, args[0]}, args[1:], nil
 }
 
-// configError joins what was tried, Kafka's code, and the broker's own sentence where it gave one.
-func configError(doing string, err error, message string) error {
-	var broker *kerr.Error
-	if errors.As(err, &broker) {
-		if message == "" {
-			message = broker.Description
-		}
-		return fmt.Errorf("%s: %s: %s", doing, broker.Message, message)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
-
 type shownSetting struct {
 	Name   string  `json:"name"`
 	Value  *string `json:"value"` // null: none, or not to be shown
@@ -119,8 +113,8 @@ func configSource(source kmsg.ConfigSource) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(source.String(), "_CONFIG"), "_", " "))
 }
 
-func newConfigGet(of configTarget) *cobra.Command {
-	var flags clientFlags
+func newConfigGet(version string, of configTarget) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	var all bool
 	cmd := &cobra.Command{
 		Use:     of.usage() + " [KEY...]",
@@ -140,14 +134,11 @@ func newConfigGet(of configTarget) *cobra.Command {
 					return err
 				}
 				if described[r].Err != nil {
-					return configError(doing, described[r].Err, described[r].ErrMessage)
+					return refused(doing, described[r].Err, described[r].ErrMessage)
 				}
 				shown, err := chooseSettings(described[r].Configs, keys, all)
 				if err != nil {
 					return fmt.Errorf("%s: %w", doing, err)
-				}
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), shown)
 				}
 				rows := [][]string{{"SETTING", "VALUE", "SOURCE"}}
 				for _, s := range shown {
@@ -157,11 +148,12 @@ func newConfigGet(of configTarget) *cobra.Command {
 					}
 					rows = append(rows, []string{s.Name, value, s.Source})
 				}
-				return printTable(cmd.OutOrStdout(), rows)
+				return flags.output.showTable(cmd, shown, rows)
 			})
 		},
 	}
 	flags.register(cmd)
+	completeArguments(cmd, of.completers(version, "get")...)
 	cmd.Flags().BoolVar(&all, "all", false, "show those too that have their default")
 	return cmd
 }
@@ -194,8 +186,8 @@ type changedSettings struct {
 }
 
 // newConfigChange is set or unset.
-func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
-	var flags clientFlags
+func newConfigChange(version string, of configTarget, op kadm.IncrementalOp) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	var yes bool
 	verb, arguments, short := "set", " KEY=VALUE...", "Change settings "
 	if op == kadm.DeleteConfig {
@@ -225,16 +217,16 @@ func newConfigChange(of configTarget, op kadm.IncrementalOp) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	registerYes(cmd, &yes)
+	completeArguments(cmd, of.completers(version, verb)...)
+	registerYes(cmd, &yes, despiteLosses)
 	return cmd
 }
 
-func registerYes(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do it, even if it loses records")
-}
+// despiteLosses is what --yes means to a change of settings.
+const despiteLosses = "do it, even if it loses records"
 
 // changeSettings does it and says what it did.
-func (f *clientFlags) changeSettings(cmd *cobra.Command, r configResource, changes []kadm.AlterConfig, changed changedSettings, what string, yes bool) error {
+func (f *settingFlags) changeSettings(cmd *cobra.Command, r configResource, changes []kadm.AlterConfig, changed changedSettings, what string, yes bool) error {
 	return f.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
 		if !yes {
 			if err := f.refuseLosses(ctx, client, r, changes); err != nil {
@@ -260,9 +252,9 @@ func (c *changedSettings) read(op kadm.IncrementalOp, args []string) ([]kadm.Alt
 			changes = append(changes, kadm.AlterConfig{Op: op, Name: arg})
 			continue
 		}
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok {
-			return nil, fmt.Errorf("setting %q: want KEY=VALUE, such as retention.ms=86400000", arg)
+		key, value, err := keyValue(arg)
+		if err != nil {
+			return nil, err
 		}
 		if c.Set == nil {
 			c.Set = map[string]string{}

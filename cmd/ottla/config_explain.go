@@ -55,6 +55,7 @@ func newConfigExplain() *cobra.Command {
 		},
 	}
 	output.register(cmd)
+	completeArguments(cmd, completeAny)
 	return cmd
 }
 

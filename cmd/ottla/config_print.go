@@ -33,15 +33,37 @@ type printedSynonym struct {
 	Source string  `json:"source"`
 }
 
-type printFlags struct {
-	serve  serveFlags
-	addr   string
-	all    bool
-	output outputFormat
+// Serve is what 'ottla config print' asks of 'ottla serve', in whose stead it reads flags, variables and the file. A value is for one command.
+type Serve interface {
+	// Register adds the flags of serve to a command.
+	Register(cmd *cobra.Command)
+	// Told is what serve would be told if it were called as the command was.
+	Told(cmd *cobra.Command) (Told, error)
 }
 
-func newConfigPrint() *cobra.Command {
-	var flags printFlags
+// Told is what serve was told, from all sources.
+type Told struct {
+	NodeID   int32
+	Settings map[string]string // of the broker; node.id is not among them
+	Own      []string          // the names of what is no setting, such as data
+	Values   map[string]Value  // of settings, node.id and Own, by name
+}
+
+// Value is the one that counts of a key, and where it comes from.
+type Value struct{ Text, Source string }
+
+// SourceDefault is the source of what nobody gave.
+const SourceDefault = "default"
+
+type printFlags struct {
+	settingFlags
+	serve Serve
+	addr  string
+	all   bool
+}
+
+func newConfigPrint(version string, serve Serve) *cobra.Command {
+	flags := printFlags{settingFlags: settingFlags{clientFlags{version: version}}, serve: serve}
 	cmd := &cobra.Command{
 		Use:   "print [KEY...]",
 		Short: "Print a broker's settings, and where each value comes from",
@@ -68,43 +90,43 @@ func newConfigPrint() *cobra.Command {
 			return flags.output.show(cmd, chosen, func(out io.Writer) error { return flags.print(out, chosen) })
 		},
 	}
-	flags.serve.register(cmd)
+	flags.serve.Register(cmd)
 	cmd.Flags().StringVar(&flags.addr, "addr", "", "HOST:PORT of a running broker whose settings to print")
 	cmd.Flags().BoolVar(&flags.all, "all", false, "print those too that have their default")
 	flags.output.register(cmd)
+	completeArguments(cmd, completeSettings(config.Broker, ""))
 	return cmd
 }
 
 // offline are the settings that serve would have.
 func (f *printFlags) offline(cmd *cobra.Command) ([]printedSetting, error) {
-	r, err := f.serve.resolve(cmd)
+	told, err := f.serve.Told(cmd)
 	if err != nil {
 		return nil, err
 	}
-	static := r.config.Settings
-	if _, err := config.ValidateBroker(withNodeID(static, r.config.NodeID)); err != nil {
+	if _, err := config.ValidateBroker(withNodeID(told.Settings, told.NodeID)); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	layers := &config.Layers{Static: static}
+	layers := &config.Layers{Static: told.Settings}
 	if _, err := layers.Endpoints(); err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
 	var settings []printedSetting
-	for _, key := range append(slices.Clone(serveKeys), "node.id") {
-		if g, ok := r.sources[key]; ok {
-			settings = append(settings, printedSetting{Name: key, Value: &g.value, Source: g.source, Effect: true})
+	for _, key := range append(slices.Clone(told.Own), "node.id") {
+		if v, ok := told.Values[key]; ok {
+			settings = append(settings, printedSetting{Name: key, Value: &v.Text, Source: v.Source, Effect: true})
 		}
 	}
 	for _, e := range layers.DescribeAll(config.Broker) {
 		if e.Name == "node.id" { // it, or node-id, is above
 			continue
 		}
-		s := printedSetting{Name: e.Name, Source: sourceDefault, Effect: !e.Inert}
+		s := printedSetting{Name: e.Name, Source: SourceDefault, Effect: !e.Inert}
 		if !e.ValueNull {
 			s.Value = &e.Value
 		}
 		if e.Source == config.StaticBroker {
-			s.Source = r.sources[e.Name].source
+			s.Source = told.Values[e.Name].Source
 		}
 		settings = append(settings, s)
 	}
@@ -122,10 +144,10 @@ func withNodeID(static map[string]string, id int32) map[string]string {
 
 // running are the settings of a broker, as DescribeConfigs tells them.
 func (f *printFlags) running(ctx context.Context) ([]printedSetting, error) {
-	client := clientFlags{bootstrap: []string{f.addr}, timeout: 10 * time.Second}
+	f.bootstrap, f.timeout = []string{f.addr}, 10*time.Second
 	var settings []printedSetting
-	err := client.withClient(ctx, func(ctx context.Context, c *kgo.Client) error {
-		described, err := client.effective(ctx, c, configResource{kind: kmsg.ConfigResourceTypeBroker})
+	err := f.withClient(ctx, func(ctx context.Context, client *kgo.Client) error {
+		described, err := f.effective(ctx, client, configResource{kind: kmsg.ConfigResourceTypeBroker})
 		if err != nil {
 			return err
 		}
@@ -149,7 +171,7 @@ func synonymsOf(c *kadm.Config) (synonyms []printedSynonym) {
 // choose are those named, in that order; else all, or those that are not defaults.
 func (f *printFlags) choose(settings []printedSetting, keys []string) ([]printedSetting, error) {
 	if len(keys) == 0 {
-		return slices.DeleteFunc(settings, func(s printedSetting) bool { return !f.all && s.Source == sourceDefault }), nil
+		return slices.DeleteFunc(settings, func(s printedSetting) bool { return !f.all && s.Source == SourceDefault }), nil
 	}
 	chosen := make([]printedSetting, 0, len(keys))
 	for _, key := range keys {
@@ -166,7 +188,7 @@ func (f *printFlags) choose(settings []printedSetting, keys []string) ([]printed
 			}
 			return nil, err
 		}
-		s := printedSetting{Name: key, Source: sourceDefault, Effect: !setting.Inert}
+		s := printedSetting{Name: key, Source: SourceDefault, Effect: !setting.Inert}
 		if !setting.Null {
 			s.Value = &setting.Default
 		}

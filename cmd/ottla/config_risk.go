@@ -15,7 +15,7 @@ import (
 )
 
 // refuseLosses is the error that says what changes would lose, and asks for --yes; nil if they would lose nothing.
-func (f *clientFlags) refuseLosses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) error {
+func (f *settingFlags) refuseLosses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) error {
 	lost, err := f.losses(ctx, client, r, changes)
 	if err != nil || len(lost) == 0 {
 		return err
@@ -24,7 +24,7 @@ func (f *clientFlags) refuseLosses(ctx context.Context, client *kgo.Client, r co
 }
 
 // losses says what changes would lose. A change of what nothing can be lost with costs no request.
-func (f *clientFlags) losses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) ([]string, error) {
+func (f *settingFlags) losses(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) ([]string, error) {
 	if r.kind == kmsg.ConfigResourceTypeGroupConfig {
 		return nil, nil
 	}
@@ -69,7 +69,7 @@ func (f *clientFlags) losses(ctx context.Context, client *kgo.Client, r configRe
 
 // effective are the settings that count for a resource; for the default of all brokers, those of one of them. What cannot be described
 // cannot be altered either, and the broker then says why.
-func (f *clientFlags) effective(ctx context.Context, client *kgo.Client, r configResource) (map[string]kadm.Config, error) {
+func (f *settingFlags) effective(ctx context.Context, client *kgo.Client, r configResource) (map[string]kadm.Config, error) {
 	if r.kind == kmsg.ConfigResourceTypeBroker && r.name == "" {
 		brokers, err := kadm.NewClient(client).ListBrokers(ctx)
 		if err != nil {
@@ -114,7 +114,7 @@ func afterUnset(setting *config.Setting, c kadm.Config, r configResource) string
 }
 
 // thereToLose reports whether there is what a risk speaks of.
-func (f *clientFlags) thereToLose(ctx context.Context, client *kgo.Client, r configResource, setting *config.Setting, to string) (bool, error) {
+func (f *settingFlags) thereToLose(ctx context.Context, client *kgo.Client, r configResource, setting *config.Setting, to string) (bool, error) {
 	if setting.Risk.Of == config.Promise {
 		return true, nil
 	}
@@ -139,7 +139,7 @@ func (f *clientFlags) thereToLose(ctx context.Context, client *kgo.Client, r con
 }
 
 // affectedTopics are the topics that a setting of r reaches, and the retention.ms of each.
-func (f *clientFlags) affectedTopics(ctx context.Context, client *kgo.Client, admin *kadm.Client, r configResource, setting *config.Setting) (map[string]int64, error) {
+func (f *settingFlags) affectedTopics(ctx context.Context, client *kgo.Client, admin *kadm.Client, r configResource, setting *config.Setting) (map[string]int64, error) {
 	names, own := []string{r.name}, ""
 	if r.kind != kmsg.ConfigResourceTypeTopic {
 		own = topicSettingOf(setting.Name)
@@ -188,7 +188,7 @@ func topicSettingOf(broker string) string {
 }
 
 // olderThan reports whether one of the topics has a record older than its age in milliseconds; a negative age is none that counts.
-func (f *clientFlags) olderThan(ctx context.Context, admin *kadm.Client, ages map[string]int64) (bool, error) {
+func (f *settingFlags) olderThan(ctx context.Context, admin *kadm.Client, ages map[string]int64) (bool, error) {
 	byAge := map[int64][]string{}
 	for topic, age := range ages {
 		if age >= 0 {
@@ -217,7 +217,7 @@ func (f *clientFlags) olderThan(ctx context.Context, admin *kadm.Client, ages ma
 }
 
 // largerThan reports whether a partition of the topics has more bytes.
-func (f *clientFlags) largerThan(ctx context.Context, admin *kadm.Client, topics map[string]int64, bytes int64) (bool, error) {
+func (f *settingFlags) largerThan(ctx context.Context, admin *kadm.Client, topics map[string]int64, bytes int64) (bool, error) {
 	dirs, err := admin.DescribeAllLogDirs(ctx, nil)
 	if err != nil {
 		return false, f.explain("read the sizes of partitions", err)

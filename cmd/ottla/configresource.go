@@ -31,7 +31,7 @@ func (r configResource) String() string {
 
 // describeConfigs asks for the settings of resources of any kind; kadm knows no groups. Each resource is in the answer once, with its own
 // error where it has one.
-func (f *clientFlags) describeConfigs(ctx context.Context, client *kgo.Client, resources ...configResource) (map[configResource]kadm.ResourceConfig, error) {
+func (f *settingFlags) describeConfigs(ctx context.Context, client *kgo.Client, resources ...configResource) (map[configResource]kadm.ResourceConfig, error) {
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	request.IncludeSynonyms = true
 	for _, r := range resources {
@@ -71,7 +71,7 @@ func (f *clientFlags) describeConfigs(ctx context.Context, client *kgo.Client, r
 }
 
 // alterConfigs changes settings of one resource: all of them, or none.
-func (f *clientFlags) alterConfigs(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) error {
+func (f *settingFlags) alterConfigs(ctx context.Context, client *kgo.Client, r configResource, changes []kadm.AlterConfig) error {
 	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	asked := kmsg.NewIncrementalAlterConfigsRequestResource()
 	asked.ResourceType, asked.ResourceName = r.kind, r.name
@@ -92,7 +92,7 @@ func (f *clientFlags) alterConfigs(ctx context.Context, client *kgo.Client, r co
 				if answer.ErrorMessage != nil {
 					message = *answer.ErrorMessage
 				}
-				return configError(doing, err, message)
+				return refused(doing, err, message)
 			}
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,8 +30,8 @@ type consumeFlags struct {
 	told   time.Time // when it was last said that the broker is away
 }
 
-func newConsume() *cobra.Command {
-	var flags consumeFlags
+func newConsume(version string) *cobra.Command {
+	flags := consumeFlags{clientFlags: clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC",
 		Short: "Read records by partition and offset, or as a member of a group",
@@ -60,51 +58,6 @@ func newConsume() *cobra.Command {
 	cmd.Flags().StringVarP(&flags.group, "group", "g", "", "read as a member of this group, and commit what was printed")
 	cmd.Flags().StringVarP(&flags.format, "format", "f", `%s\n`, "how to print a record")
 	return cmd
-}
-
-// position is a parsed --from or --until.
-type position struct {
-	kind   positionKind
-	offset int64 // for atOffset; records before the end for beforeEnd; milliseconds since 1970 for atTime
-}
-
-type positionKind uint8
-
-const (
-	atStart positionKind = iota
-	atEnd
-	atOffset
-	beforeEnd
-	atTime
-)
-
-func parsePosition(text string, now time.Time) (position, error) {
-	switch text {
-	case "earliest", "beginning", "start":
-		return position{kind: atStart}, nil
-	case "latest", "end":
-		return position{kind: atEnd}, nil
-	}
-	if when, ok := strings.CutPrefix(text, "@"); ok {
-		if ms, err := strconv.ParseInt(when, 10, 64); err == nil && ms >= 0 {
-			return position{atTime, ms}, nil
-		}
-		if ago, err := time.ParseDuration(strings.TrimPrefix(when, "-")); err == nil && strings.HasPrefix(when, "-") {
-			return position{atTime, now.Add(-ago).UnixMilli()}, nil
-		}
-		if t, err := time.Parse(time.RFC3339, when); err == nil {
-			return position{atTime, t.UnixMilli()}, nil
-		}
-		return position{}, fmt.Errorf("time %q: want milliseconds since 1970, an RFC 3339 time such as 2026-11-25T09:00:00Z, or a duration ago such as @-1h", text)
-	}
-	offset, err := strconv.ParseInt(text, 10, 64)
-	switch {
-	case err != nil:
-		return position{}, fmt.Errorf("position %q: want earliest, latest, an offset, -N or @TIME", text)
-	case offset < 0:
-		return position{beforeEnd, -offset}, nil
-	}
-	return position{atOffset, offset}, nil
 }
 
 // span is what to read of one partition: from ≤ offset < until; until < 0 means without end.

@@ -14,6 +14,7 @@ import (
 )
 
 type doctorFlags struct {
+	version    string // of this binary
 	data       []string
 	addr       string
 	addrAsked  bool // it was named, not left to its default
@@ -36,8 +37,8 @@ type lookedAt struct {
 	Facts   string `json:"facts"`
 }
 
-func newDoctor() *cobra.Command {
-	var flags doctorFlags
+func newDoctor(version string) *cobra.Command {
+	flags := doctorFlags{version: version}
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out what is wrong, or may go wrong, with a broker, its disk and its machine",
@@ -71,14 +72,10 @@ func runDoctor(cmd *cobra.Command, flags *doctorFlags) error {
 		return err
 	}
 	report := diagnosis{describe(facts), doctor.Examine(facts)}
-	if flags.output == outputJSON {
-		err = printJSON(cmd.OutOrStdout(), report)
-	} else {
-		report.print(cmd.OutOrStdout())
+	if err := flags.output.show(cmd, report, report.print); err != nil {
+		return err
 	}
 	switch {
-	case err != nil:
-		return err
 	case flags.failOn != "never" && report.Errors > 0:
 		return fmt.Errorf("doctor: %s: see above", counted(report.Errors, "error"))
 	case flags.failOn == "warning" && report.Warnings > 0:
@@ -88,7 +85,7 @@ func runDoctor(cmd *cobra.Command, flags *doctorFlags) error {
 }
 
 func (f *doctorFlags) gather(ctx context.Context) (*doctor.Facts, error) {
-	facts := &doctor.Facts{Version: version()}
+	facts := &doctor.Facts{Version: f.version}
 	var err error
 	if facts.Broker, err = f.lookAtBroker(ctx); err != nil {
 		return nil, err
@@ -189,7 +186,7 @@ func describe(f *doctor.Facts) (lines []lookedAt) {
 	return lines
 }
 
-func (d *diagnosis) print(out io.Writer) {
+func (d *diagnosis) print(out io.Writer) error {
 	for _, l := range d.LookedAt {
 		fmt.Fprintf(out, "%-8s %s\n", l.Subject, l.Facts)
 	}
@@ -197,8 +194,9 @@ func (d *diagnosis) print(out io.Writer) {
 		fmt.Fprintf(out, "\n%-8s %s: %s\n", f.Severity, f.Check, f.What)
 		fmt.Fprintf(out, "  why    %s\n  do     %s\n", f.Why, f.Do)
 	}
-	fmt.Fprintf(out, "\n%s, %s, %s of %s\n", counted(d.Errors, "error"), counted(d.Warnings, "warning"), counted(d.Notes, "note"), counted(d.Checked, "check"))
+	_, err := fmt.Fprintf(out, "\n%s, %s, %s of %s\n", counted(d.Errors, "error"), counted(d.Warnings, "warning"), counted(d.Notes, "note"), counted(d.Checked, "check"))
 	for _, left := range d.LeftOut {
-		fmt.Fprintf(out, "left out: %s of the %s: %s\n", counted(left.Checks, "check"), left.Subject, left.Because)
+		_, err = fmt.Fprintf(out, "left out: %s of the %s: %s\n", counted(left.Checks, "check"), left.Subject, left.Because)
 	}
+	return err
 }

@@ -32,7 +32,7 @@ func (f *doctorFlags) askOnce(ctx context.Context, addr string, request kmsg.Req
 		return nil, false, err
 	}
 	conn.Close()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.SoftwareNameAndVersion("ottla", version()), kgo.RequestRetries(0), kgo.DialTimeout(f.timeout), kgo.DisableClientMetrics())
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.SoftwareNameAndVersion("ottla", f.version), kgo.RequestRetries(0), kgo.DialTimeout(f.timeout), kgo.DisableClientMetrics())
 	if err != nil {
 		return nil, true, err
 	}

@@ -153,7 +153,7 @@ func TestDoctorWithoutABroker(t *testing.T) {
 // TestDoctorAsksElsewhere: what clients are told that come by another address.
 func TestDoctorAsksElsewhere(t *testing.T) {
 	b, _ := startOnDisk(t, func(c *ottla.Config) { c.Advertise = "127.0.0.1:1" })
-	flags := doctorFlags{timeout: 5 * time.Second}
+	flags := doctorFlags{version: version(), timeout: 5 * time.Second}
 	_, port, _ := strings.Cut(b.Addr(), ":")
 	told := flags.askElsewhere(t.Context(), []string{"127.0.0.1", "127.0.0.77"}, port, 1)
 	if len(told) != 1 || told[0] != (doctor.Told{ReachedAt: b.Addr(), Address: "127.0.0.1:1", Loopback: true}) {

@@ -184,7 +184,7 @@ func (s *exampleStage) run(ctx context.Context, t *testing.T, input []byte) (out
 		t.Setenv("OTTLA_ADMIN", "none")
 	}
 	var stdout, stderr bytes.Buffer
-	if code := execute(ctx, s.words[1:], bytes.NewReader(input), &stdout, &stderr); code != 0 {
+	if code := execute(ctx, newRoot(), s.words[1:], bytes.NewReader(input), &stdout, &stderr); code != 0 {
 		return nil, fmt.Sprintf("exit code %d: %s", code, stderr.String())
 	}
 	return stdout.Bytes(), ""

@@ -33,7 +33,7 @@ func TestFollowOutlivesABroker(t *testing.T) {
 			ended := make(chan int, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			go func() { ended <- execute(ctx, args, strings.NewReader(""), out, waits) }()
+			go func() { ended <- execute(ctx, newRoot(), args, strings.NewReader(""), out, waits) }()
 			select {
 			case <-reads:
 			case code := <-ended:

@@ -2,34 +2,33 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func newGroupCommand() *cobra.Command {
-	cmd := newGroup("group", "Show consumer groups and how far they lag, move their offsets, delete them")
-	cmd.AddCommand(newGroupList(), newGroupDescribe(), newGroupMembers(), newGroupReset(), newGroupUndo(), newGroupDelete())
+// groupCommands are 'ottla group'.
+func groupCommands(version string) []*cobra.Command {
+	return []*cobra.Command{newGroupCommand(version)}
+}
+
+// groupFlags are the flags of commands about groups.
+type groupFlags struct{ clientFlags }
+
+func newGroupCommand(version string) *cobra.Command {
+	cmd := parent("group", "Show consumer groups and how far they lag, move their offsets, delete them")
+	cmd.AddCommand(newGroupList(version), newGroupDescribe(version), newGroupMembers(version), newGroupReset(version), newGroupUndo(version), newGroupDelete(version))
 	return cmd
 }
 
-type listedGroup struct {
-	Group        string `json:"group"`
-	Type         string `json:"type"`
-	State        string `json:"state"`
-	ProtocolType string `json:"protocolType"`
-	Coordinator  int32  `json:"coordinator"`
-}
-
-func newGroupList() *cobra.Command {
-	var flags clientFlags
+func newGroupList(version string) *cobra.Command {
+	flags := groupFlags{clientFlags{version: version}}
 	var states []string
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -49,10 +48,7 @@ func newGroupList() *cobra.Command {
 					listed = append(listed, row)
 					rows = append(rows, []string{row.Group, row.Type, row.State, orDash(row.ProtocolType), fmt.Sprint(row.Coordinator)})
 				}
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), listed)
-				}
-				return printTable(cmd.OutOrStdout(), rows)
+				return flags.output.showTable(cmd, listed, rows)
 			})
 		},
 	}
@@ -61,33 +57,8 @@ func newGroupList() *cobra.Command {
 	return cmd
 }
 
-// groupTypes are Kafka's. Brokers before ListGroups 5 don't know them and list all their groups, which are classic, every time.
-var groupTypes = []string{"share", "streams", "consumer", "classic"}
-
-// listGroups lists all groups, or those in one of the states, by name.
-func (f *clientFlags) listGroups(ctx context.Context, admin *kadm.Client, states ...string) (map[string]listedGroup, error) {
-	all := map[string]listedGroup{}
-	for _, kind := range groupTypes {
-		groups, err := admin.ListGroupsByType(ctx, []string{kind}, states...)
-		if err != nil {
-			return nil, f.explain("list groups", err)
-		}
-		for name, g := range groups {
-			all[name] = listedGroup{name, kind, g.State, g.ProtocolType, g.Coordinator}
-		}
-	}
-	return all, nil
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
-
-func newGroupDescribe() *cobra.Command {
-	var flags clientFlags
+func newGroupDescribe(version string) *cobra.Command {
+	flags := groupFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "describe [GROUP...]",
 		Short: "Show how far groups lag, by partition",
@@ -96,18 +67,17 @@ func newGroupDescribe() *cobra.Command {
 		Example: "  ottla group describe billing\n  ottla group describe -o json",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return flags.withGroups(cmd, names, func(groups []groupView) error {
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), groups)
-				}
-				for i := range groups {
-					if i > 0 {
-						fmt.Fprintln(cmd.OutOrStdout())
+				return flags.output.show(cmd, groups, func(out io.Writer) error {
+					for i := range groups {
+						if i > 0 {
+							fmt.Fprintln(out)
+						}
+						if err := groups[i].print(out); err != nil {
+							return err
+						}
 					}
-					if err := groups[i].print(cmd); err != nil {
-						return err
-					}
-				}
-				return nil
+					return nil
+				})
 			})
 		},
 	}
@@ -116,7 +86,7 @@ func newGroupDescribe() *cobra.Command {
 }
 
 // withGroups runs fn with a look at the named groups, all if there is none, and their lags.
-func (f *clientFlags) withGroups(cmd *cobra.Command, names []string, fn func([]groupView) error) error {
+func (f *groupFlags) withGroups(cmd *cobra.Command, names []string, fn func([]groupView) error) error {
 	return f.withClient(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
 		admin := kadm.NewClient(client)
 		groups, err := f.viewGroups(ctx, admin, names)
@@ -133,8 +103,7 @@ func (f *clientFlags) withGroups(cmd *cobra.Command, names []string, fn func([]g
 	})
 }
 
-func (g *groupView) print(cmd *cobra.Command) error {
-	out := cmd.OutOrStdout()
+func (g *groupView) print(out io.Writer) error {
 	fmt.Fprintf(out, "group %s: %s, %s, %s, coordinator %d\n", g.Group, g.Type, g.State, counted(len(g.Members), "member"), g.Coordinator)
 	if g.Assignor != "" {
 		fmt.Fprintf(out, "  assignor %s\n", g.Assignor)
@@ -152,23 +121,8 @@ func (g *groupView) print(cmd *cobra.Command) error {
 	return printTable(out, rows)
 }
 
-// orNone shows what may be -1 for "there is none".
-func orNone(n int64) string {
-	if n < 0 {
-		return "-"
-	}
-	return fmt.Sprint(n)
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func newGroupMembers() *cobra.Command {
-	var flags clientFlags
+func newGroupMembers(version string) *cobra.Command {
+	flags := groupFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:     "members GROUP",
 		Short:   "Show the members of a group, what they read and how far they lag",
@@ -177,19 +131,18 @@ func newGroupMembers() *cobra.Command {
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return flags.withGroups(cmd, names, func(groups []groupView) error {
 				members := groups[0].Members
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), members)
-				}
-				if len(members) == 0 {
-					fmt.Fprintf(cmd.OutOrStdout(), "group %s has no members\n", names[0])
-					return nil
-				}
-				rows := [][]string{{"MEMBER", "INSTANCE", "CLIENT", "HOST", "SOFTWARE", "LAG", "SECONDS", "PARTITIONS"}}
-				for _, m := range members {
-					rows = append(rows, []string{m.Member, orDash(m.Instance), orDash(m.Client), m.Host, orDash(m.Software), orNone(m.Lag.Records), m.Lag.seconds(),
-						orDash(m.assigned())})
-				}
-				return printTable(cmd.OutOrStdout(), rows)
+				return flags.output.show(cmd, members, func(out io.Writer) error {
+					if len(members) == 0 {
+						_, err := fmt.Fprintf(out, "group %s has no members\n", names[0])
+						return err
+					}
+					rows := [][]string{{"MEMBER", "INSTANCE", "CLIENT", "HOST", "SOFTWARE", "LAG", "SECONDS", "PARTITIONS"}}
+					for _, m := range members {
+						rows = append(rows, []string{m.Member, orDash(m.Instance), orDash(m.Client), m.Host, orDash(m.Software), orNone(m.Lag.Records), m.Lag.seconds(),
+							orDash(m.assigned())})
+					}
+					return printTable(out, rows)
+				})
 			})
 		},
 	}
@@ -197,8 +150,8 @@ func newGroupMembers() *cobra.Command {
 	return cmd
 }
 
-func newGroupDelete() *cobra.Command {
-	var flags clientFlags
+func newGroupDelete(version string) *cobra.Command {
+	flags := groupFlags{clientFlags{version: version}}
 	var topics []string
 	cmd := &cobra.Command{
 		Use:   "delete GROUP...",
@@ -213,28 +166,21 @@ func newGroupDelete() *cobra.Command {
 					return err
 				}
 				deleted := []string{}
-				var failed []error
+				each := outcomes{cmd: cmd, output: flags.output}
 				for _, name := range names {
 					if _, ok := groups[name]; !ok {
-						failed = append(failed, noSuchGroup(name))
+						each.fail(noSuchGroup(name))
 						continue
 					}
 					what, err := flags.deleteGroup(ctx, admin, name, topics)
 					if err != nil {
-						failed = append(failed, err)
+						each.fail(err)
 						continue
 					}
 					deleted = append(deleted, name)
-					if flags.output == outputText {
-						fmt.Fprintln(cmd.OutOrStdout(), what)
-					}
+					each.done(what)
 				}
-				if flags.output == outputJSON {
-					if err := printJSON(cmd.OutOrStdout(), map[string][]string{"deleted": deleted}); err != nil {
-						return err
-					}
-				}
-				return errors.Join(failed...)
+				return each.end(map[string][]string{"deleted": deleted})
 			})
 		},
 	}
@@ -244,7 +190,7 @@ func newGroupDelete() *cobra.Command {
 }
 
 // deleteGroup deletes a group, or its offsets of some topics, and says what it did.
-func (f *clientFlags) deleteGroup(ctx context.Context, admin *kadm.Client, name string, topics []string) (string, error) {
+func (f *groupFlags) deleteGroup(ctx context.Context, admin *kadm.Client, name string, topics []string) (string, error) {
 	if len(topics) == 0 {
 		answer, err := admin.DeleteGroup(ctx, name)
 		if err == nil {
@@ -270,23 +216,4 @@ func (f *clientFlags) deleteGroup(ctx context.Context, admin *kadm.Client, name 
 		err = answers.Error()
 	}
 	return fmt.Sprintf("deleted the offsets of group %s in %s", name, strings.Join(topics, ", ")), f.groupError("delete the offsets of", name, err)
-}
-
-// groupError says what failed for a group, and what to do about it.
-func (f *clientFlags) groupError(doing, name string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, kerr.GroupIDNotFound):
-		return noSuchGroup(name)
-	case errors.Is(err, kerr.NonEmptyGroup), errors.Is(err, kerr.UnknownMemberID):
-		return fmt.Errorf("%s group %s: it has members: stop them first ('ottla group members %s' shows them)", doing, name, name)
-	case errors.Is(err, kerr.GroupSubscribedToTopic):
-		return fmt.Errorf("%s group %s: its members read that topic: stop them first ('ottla group members %s' shows them)", doing, name, name)
-	}
-	return f.explain(fmt.Sprintf("%s group %s", doing, name), err)
-}
-
-func noSuchGroup(name string) error {
-	return fmt.Errorf("group %s does not exist; 'ottla group list' shows those that do", name)
 }

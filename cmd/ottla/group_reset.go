@@ -18,15 +18,15 @@ import (
 )
 
 type resetFlags struct {
-	clientFlags
+	groupFlags
 	to     string
 	by     int64
 	topics []string
 	yes    bool
 }
 
-func newGroupReset() *cobra.Command {
-	var flags resetFlags
+func newGroupReset(version string) *cobra.Command {
+	flags := resetFlags{groupFlags: groupFlags{clientFlags{version: version}}}
 	cmd := &cobra.Command{
 		Use:   "reset GROUP (--to POSITION | --by N)",
 		Short: "Move where a group goes on reading, after a look at what that skips or replays",
@@ -48,7 +48,7 @@ func newGroupReset() *cobra.Command {
 	cmd.Flags().StringVar(&flags.to, "to", "", "earliest, latest, an offset or @TIME")
 	cmd.Flags().Int64Var(&flags.by, "by", 0, "records forward, or back if negative")
 	cmd.Flags().StringArrayVar(&flags.topics, "topic", nil, "TOPIC or TOPIC:PARTITION,…; may be repeated. All that the group has offsets of, if none is given")
-	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do it")
+	registerYes(cmd, &flags.yes, doIt)
 	cmd.MarkFlagsMutuallyExclusive("to", "by")
 	cmd.MarkFlagsOneRequired("to", "by")
 	return cmd
@@ -108,11 +108,7 @@ func printMoves(out io.Writer, moves []move, done bool) error {
 	for _, m := range moves {
 		rows = append(rows, []string{m.Topic, fmt.Sprint(m.Partition), orNone(m.Committed), orNone(m.To), fmt.Sprint(m.End), m.effect()})
 	}
-	if err := printTable(out, rows); err != nil || done {
-		return err
-	}
-	_, err := fmt.Fprintln(out, "nothing was changed: --yes does it")
-	return err
+	return printPlan(out, rows, done, "nothing was changed")
 }
 
 // commitReset commits where the moves lead, and tells the broker that it is a reset (tagged field 10000 of OffsetCommit), so that it remembers what there was.

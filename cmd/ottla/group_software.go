@@ -8,13 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// softwareTag is the tag of a member's client software, a compact string NAME/VERSION, in the answers to DescribeGroups and
-// ConsumerGroupDescribe. Ottla alone writes it, and to this tool alone.
-const softwareTag = 10_000
-
-// addSoftware asks which software the members of the groups are. kadm drops the tagged fields that it does not know, so the requests are
-// sent once more without it.
-func (f *clientFlags) addSoftware(ctx context.Context, client *kgo.Client, groups []groupView) error {
+// addSoftware asks which software the members of the groups are: a compact string NAME/VERSION in tagged field ottlaTag of a member, in the answers to
+// DescribeGroups and ConsumerGroupDescribe. Ottla alone writes it, and to this tool alone. kadm drops the tagged fields that it does not know, so the
+// requests are sent once more without it.
+func (f *groupFlags) addSoftware(ctx context.Context, client *kgo.Client, groups []groupView) error {
 	classic, consumer := kmsg.NewPtrDescribeGroupsRequest(), kmsg.NewPtrConsumerGroupDescribeRequest()
 	for i := range groups {
 		switch {
@@ -54,7 +51,7 @@ func (f *clientFlags) addSoftware(ctx context.Context, client *kgo.Client, group
 func readSoftware(answer kmsg.Response, software map[string]string) {
 	read := func(member string, tags *kmsg.Tags) {
 		tags.Each(func(tag uint32, value []byte) {
-			if tag != softwareTag {
+			if tag != ottlaTag {
 				return
 			}
 			reader := kbin.Reader{Src: value}

@@ -23,8 +23,8 @@ type undoFlags struct {
 	list bool
 }
 
-func newGroupUndo() *cobra.Command {
-	var flags undoFlags
+func newGroupUndo(version string) *cobra.Command {
+	flags := undoFlags{resetFlags: resetFlags{groupFlags: groupFlags{clientFlags{version: version}}}}
 	cmd := &cobra.Command{
 		Use:   "undo GROUP",
 		Short: "Take back a reset of a group's offsets, after a look at what that skips or replays",
@@ -42,7 +42,7 @@ func newGroupUndo() *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().IntVar(&flags.back, "back", 1, "how many resets to take back")
 	cmd.Flags().BoolVar(&flags.list, "list", false, "only list the resets that are remembered, the last one first")
-	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do it")
+	registerYes(cmd, &flags.yes, doIt)
 	return cmd
 }
 
@@ -85,13 +85,11 @@ func runUndo(ctx context.Context, cmd *cobra.Command, client *kgo.Client, name s
 	}
 	resets := resetsOf(partitions)
 	if flags.list {
-		return flags.output.show(cmd, resets, func(out io.Writer) error {
-			rows := [][]string{{"BACK", "RESET", "PARTITIONS"}}
-			for _, r := range resets {
-				rows = append(rows, []string{fmt.Sprint(r.Back), r.Reset.Local().Format("2006-01-02 15:04:05.000"), fmt.Sprint(r.Partitions)})
-			}
-			return printTable(out, rows)
-		})
+		rows := [][]string{{"BACK", "RESET", "PARTITIONS"}}
+		for _, r := range resets {
+			rows = append(rows, []string{fmt.Sprint(r.Back), r.Reset.Local().Format("2006-01-02 15:04:05.000"), fmt.Sprint(r.Partitions)})
+		}
+		return flags.output.showTable(cmd, resets, rows)
 	}
 	if flags.back < 1 || flags.back > len(resets) {
 		return fmt.Errorf("undo %s of group %s: %s remembered", counted(flags.back, "reset"), name, wereCounted(len(resets), "reset"))
@@ -107,13 +105,6 @@ func runUndo(ctx context.Context, cmd *cobra.Command, client *kgo.Client, name s
 		}
 	}
 	return flags.output.show(cmd, undoReport{name, flags.yes, since, moves}, func(out io.Writer) error { return printMoves(out, moves, flags.yes) })
-}
-
-func wereCounted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what + " is"
-	}
-	return fmt.Sprintf("%d %ss are", n, what)
 }
 
 // journal asks the broker what it remembers of a group.

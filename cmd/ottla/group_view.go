@@ -61,7 +61,7 @@ func (m *groupMember) assigned() string {
 }
 
 // viewGroups asks for groups, all if none is named, without their positions.
-func (f *clientFlags) viewGroups(ctx context.Context, admin *kadm.Client, names []string) ([]groupView, error) {
+func (f *groupFlags) viewGroups(ctx context.Context, admin *kadm.Client, names []string) ([]groupView, error) {
 	listed, err := f.listGroups(ctx, admin)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +15,13 @@ import (
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
+// logCommands are 'ottla log'.
+func logCommands() []*cobra.Command {
+	return []*cobra.Command{newLog()}
+}
+
 func newLog() *cobra.Command {
-	log := newGroup("log", "Look into log files offline: Ottla's and Apache Kafka's alike")
+	log := parent("log", "Look into log files offline: Ottla's and Apache Kafka's alike")
 	log.AddCommand(newLogDump(), newLogVerify(), newLogStat(), newLogAdopt())
 	return log
 }
@@ -191,28 +195,13 @@ func statRow(p inspect.PartitionStat, deep bool) []string {
 	if p.DirtyRatio >= 0 {
 		dirty = fmt.Sprintf("%.0f%%", p.DirtyRatio*100)
 	}
-	row := []string{name, fmt.Sprint(p.Segments), fmt.Sprint(p.LogBytes), fmt.Sprint(p.IndexBytes), dash(int64(p.LogStart)), dash(int64(p.LogEnd)),
-		dash(int64(p.HighWatermark)), dash(int64(p.RecoveryPoint)), dash(p.UnsyncedBytes), dashTime(p.FirstTimestamp), dashTime(p.LastTimestamp),
-		epochs, dash(int64(p.FirstDirty)), dirty, fmt.Sprint(p.Producers), fmt.Sprint(p.OpenTransactions)}
+	row := []string{name, fmt.Sprint(p.Segments), fmt.Sprint(p.LogBytes), fmt.Sprint(p.IndexBytes), orNone(int64(p.LogStart)), orNone(int64(p.LogEnd)),
+		orNone(int64(p.HighWatermark)), orNone(int64(p.RecoveryPoint)), orNone(p.UnsyncedBytes), dashTime(p.FirstTimestamp), dashTime(p.LastTimestamp),
+		epochs, orNone(int64(p.FirstDirty)), dirty, fmt.Sprint(p.Producers), fmt.Sprint(p.OpenTransactions)}
 	if deep {
-		row = append(row, dash(p.Batches), dash(p.Records), p.CodecMix())
+		row = append(row, orNone(p.Batches), orNone(p.Records), p.CodecMix())
 	}
 	return row
-}
-
-// dash shows a number that nothing tells as a dash.
-func dash(n int64) string {
-	if n < 0 {
-		return "-"
-	}
-	return fmt.Sprint(n)
-}
-
-func dashTime(ms int64) string {
-	if ms < 0 {
-		return "-"
-	}
-	return time.UnixMilli(ms).UTC().Format(time.RFC3339)
 }
 
 func newLogAdopt() *cobra.Command {
@@ -236,10 +225,7 @@ func newLogAdopt() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == outputJSON {
-				return printJSON(cmd.OutOrStdout(), adoption)
-			}
-			return printAdoption(cmd.OutOrStdout(), dirs, adoption)
+			return output.show(cmd, adoption, func(out io.Writer) error { return printAdoption(out, dirs, adoption) })
 		},
 	}
 	output.register(cmd)

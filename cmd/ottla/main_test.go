@@ -25,7 +25,7 @@ func ottlaRuns(t *testing.T, stdin string, args ...string) ran {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	code := execute(ctx, args, strings.NewReader(stdin), &stdout, &stderr)
+	code := execute(ctx, newRoot(), args, strings.NewReader(stdin), &stdout, &stderr)
 	if ctx.Err() != nil {
 		t.Fatalf("ottla %s took more than 30 s", strings.Join(args, " "))
 	}
@@ -194,7 +194,7 @@ func TestServeRunsUntilItIsTold(t *testing.T) {
 	exit := make(chan int, 1)
 	var stderr bytes.Buffer
 	go func() {
-		exit <- execute(ctx, []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "none", "--log-level", "error"}, strings.NewReader(""), out, &stderr)
+		exit <- execute(ctx, newRoot(), []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "none", "--log-level", "error"}, strings.NewReader(""), out, &stderr)
 	}()
 	var line string
 	select {

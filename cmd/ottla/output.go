@@ -182,6 +182,11 @@ func printTable(w io.Writer, rows [][]string) error {
 	return table.Flush()
 }
 
+// showTable prints a value as -o says: as a document, or as rows in columns, the first of which is the heading.
+func (o outputFormat) showTable(cmd *cobra.Command, value any, rows [][]string) error {
+	return o.show(cmd, value, func(out io.Writer) error { return printTable(out, rows) })
+}
+
 // show prints a value as -o says: as a document, or as the text that asText prints.
 func (o outputFormat) show(cmd *cobra.Command, value any, asText func(io.Writer) error) error {
 	if o == outputJSON {

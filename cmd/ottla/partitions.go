@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -14,8 +13,8 @@ type grownTopic struct {
 	Partitions int    `json:"partitions"`
 }
 
-func newTopicAddPartitions() *cobra.Command {
-	var flags clientFlags
+func newTopicAddPartitions(version string) *cobra.Command {
+	flags := clientFlags{version: version}
 	var to int
 	cmd := &cobra.Command{
 		Use:   "add-partitions TOPIC... --to N",
@@ -31,23 +30,16 @@ func newTopicAddPartitions() *cobra.Command {
 					return flags.explain("add partitions", err)
 				}
 				grown := []grownTopic{}
-				var failed []error
+				each := outcomes{cmd: cmd, output: flags.output}
 				for _, answer := range answers.Sorted() {
 					if answer.Err != nil {
-						failed = append(failed, topicError("add partitions to", answer.Topic, answer.Err, answer.ErrMessage))
+						each.fail(topicRefused("add partitions to", answer.Topic, answer.Err, answer.ErrMessage))
 						continue
 					}
 					grown = append(grown, grownTopic{answer.Topic, to})
-					if flags.output == outputText {
-						fmt.Fprintf(cmd.OutOrStdout(), "topic %s has %d partitions now\n", answer.Topic, to)
-					}
+					each.done(fmt.Sprintf("topic %s has %d partitions now", answer.Topic, to))
 				}
-				if flags.output == outputJSON {
-					if err := printJSON(cmd.OutOrStdout(), grown); err != nil {
-						return err
-					}
-				}
-				return errors.Join(failed...)
+				return each.end(grown)
 			})
 		},
 	}

@@ -14,6 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// recordCommands are 'ottla produce', 'consume' and 'bench'.
+func recordCommands(version string) []*cobra.Command {
+	return []*cobra.Command{newProduce(version), newConsume(version), newBench(version)}
+}
+
 // lineBytesMax bounds one line of input: a broker's default message.max.bytes is 1 MiB.
 const lineBytesMax = 64 << 20
 
@@ -30,8 +35,8 @@ type produceFlags struct {
 	file         string
 }
 
-func newProduce() *cobra.Command {
-	var flags produceFlags
+func newProduce(version string) *cobra.Command {
+	flags := produceFlags{clientFlags: clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "produce TOPIC",
 		Short: "Publish records, one a line of standard input",

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -22,8 +21,8 @@ type shownProducer struct {
 	Leader        int32  `json:"leader"`
 }
 
-func newProducers() *cobra.Command {
-	var flags clientFlags
+func newProducers(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var open bool
 	cmd := &cobra.Command{
 		Use:   "producers TOPIC...",
@@ -38,14 +37,12 @@ func newProducers() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return flags.output.show(cmd, producers, func(out io.Writer) error {
-					rows := [][]string{{"TOPIC", "PARTITION", "PRODUCER", "EPOCH", "LAST SEQUENCE", "LAST TIME", "OPEN SINCE OFFSET"}}
-					for _, p := range producers {
-						rows = append(rows, []string{p.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.ProducerID), fmt.Sprint(p.ProducerEpoch), orNone(int64(p.LastSequence)),
-							dashTime(p.LastTimestamp), orNone(p.TxnStart)})
-					}
-					return printTable(out, rows)
-				})
+				rows := [][]string{{"TOPIC", "PARTITION", "PRODUCER", "EPOCH", "LAST SEQUENCE", "LAST TIME", "OPEN SINCE OFFSET"}}
+				for _, p := range producers {
+					rows = append(rows, []string{p.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.ProducerID), fmt.Sprint(p.ProducerEpoch), orNone(int64(p.LastSequence)),
+						dashTime(p.LastTimestamp), orNone(p.TxnStart)})
+				}
+				return flags.output.showTable(cmd, producers, rows)
 			})
 		},
 	}
@@ -54,7 +51,7 @@ func newProducers() *cobra.Command {
 	return cmd
 }
 
-func (f *clientFlags) listProducers(ctx context.Context, admin *kadm.Client, names []string, open bool) ([]shownProducer, error) {
+func (f *topicFlags) listProducers(ctx context.Context, admin *kadm.Client, names []string, open bool) ([]shownProducer, error) {
 	topics, err := admin.ListTopicsWithInternal(ctx, names...)
 	if err != nil {
 		return nil, f.explain("look up the topics", err)
@@ -62,7 +59,7 @@ func (f *clientFlags) listProducers(ctx context.Context, admin *kadm.Client, nam
 	var asked kadm.TopicsSet
 	for _, topic := range topics.Sorted() {
 		if topic.Err != nil {
-			return nil, topicError("show the producers of", topic.Topic, topic.Err, "")
+			return nil, topicRefused("show the producers of", topic.Topic, topic.Err, "")
 		}
 		asked.Add(topic.Topic, topic.Partitions.Numbers()...)
 	}
@@ -73,7 +70,7 @@ func (f *clientFlags) listProducers(ctx context.Context, admin *kadm.Client, nam
 	shown := []shownProducer{}
 	for _, partition := range answers.SortedPartitions() {
 		if partition.Err != nil {
-			return nil, topicError(fmt.Sprintf("show the producers of partition %d of", partition.Partition), partition.Topic, partition.Err, partition.ErrMessage)
+			return nil, topicRefused(fmt.Sprintf("show the producers of partition %d of", partition.Partition), partition.Topic, partition.Err, partition.ErrMessage)
 		}
 		for _, p := range partition.ActiveProducers.Sorted() {
 			shown = append(shown, shownProducer{p.Topic, p.Partition, p.ProducerID, p.ProducerEpoch, p.LastSequence, p.LastTimestamp, p.CurrentTxnStartOffset, p.Leader})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -177,10 +176,24 @@ func changeProfiles(change func(file *profileFile, path string) error) error {
 }
 
 func newProfile() *cobra.Command {
-	cmd := newGroup("profile", "Name the clusters that you work with")
+	cmd := parent("profile", "Name the clusters that you work with")
 	cmd.Long = "Name the clusters that you work with.\n\n" + profileHelp
-	cmd.AddCommand(newProfileList(), newProfileShow(), newProfileSet(), newProfileUse(), newProfileRemove())
+	set := newProfileSet()
+	completeArguments(set, completeNothing)
+	cmd.AddCommand(newProfileList(), set)
+	for _, named := range []*cobra.Command{newProfileShow(), newProfileUse(), newProfileRemove()} {
+		completeArguments(named, completeProfiles, completeNothing)
+		cmd.AddCommand(named)
+	}
 	return cmd
+}
+
+func completeProfiles(*cobra.Command, []string) []string {
+	file, _, err := loadProfiles()
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(file.Profiles))
 }
 
 type shownProfile struct {
@@ -211,7 +224,7 @@ func newProfileList() *cobra.Command {
 				shown = append(shown, shownProfile{name, mark != "", p})
 				rows = append(rows, []string{mark, name, orDash(p.Bootstrap), orDash(p.Admin), orDash(p.Timeout)})
 			}
-			return output.show(cmd, shown, func(w io.Writer) error { return printTable(w, rows) })
+			return output.showTable(cmd, shown, rows)
 		},
 	}
 	output.register(cmd)
@@ -234,9 +247,8 @@ func newProfileShow() *cobra.Command {
 			if !ok {
 				return noSuchProfile(names[0], path, file)
 			}
-			return output.show(cmd, shownProfile{names[0], names[0] == file.Current, p}, func(w io.Writer) error {
-				return printTable(w, [][]string{{"SETTING", "VALUE"}, {"bootstrap", orDash(p.Bootstrap)}, {"admin", orDash(p.Admin)}, {"timeout", orDash(p.Timeout)}})
-			})
+			return output.showTable(cmd, shownProfile{names[0], names[0] == file.Current, p},
+				[][]string{{"SETTING", "VALUE"}, {"bootstrap", orDash(p.Bootstrap)}, {"admin", orDash(p.Admin)}, {"timeout", orDash(p.Timeout)}})
 		},
 	}
 	output.register(cmd)

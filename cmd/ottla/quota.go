@@ -20,9 +20,9 @@ var quotaKeys = []string{"producer_byte_rate", "consumer_byte_rate", "request_pe
 const quotaHelp = "producer_byte_rate and consumer_byte_rate are bytes a second, request_percentage is time that the broker works for the client (100 is one\n" +
 	"thread), controller_mutation_rate is partitions created and deleted a second; connection_creation_rate, of addresses, is connections a second."
 
-func newQuota() *cobra.Command {
-	cmd := newGroup("quota", "Limit what users, client ids and addresses may use")
-	cmd.AddCommand(newQuotaList(), newQuotaSet(), newQuotaUnset())
+func newQuota(version string) *cobra.Command {
+	cmd := parent("quota", "Limit what users, client ids and addresses may use")
+	cmd.AddCommand(newQuotaList(version), newQuotaSet(version), newQuotaUnset(version))
 	return cmd
 }
 
@@ -88,8 +88,8 @@ func quotaName(parts kadm.ClientQuotaEntity) string {
 	return strings.Join(texts, ", ")
 }
 
-func newQuotaList() *cobra.Command {
-	var flags clientFlags
+func newQuotaList(version string) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	var entity quotaEntity
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -104,15 +104,13 @@ func newQuotaList() *cobra.Command {
 					return flags.explain("list quotas", err)
 				}
 				shown := showQuotas(found)
-				return flags.output.show(cmd, shown, func(out io.Writer) error {
-					rows := [][]string{{"FOR", "QUOTA", "LIMIT"}}
-					for _, q := range shown {
-						for _, key := range slices.Sorted(maps.Keys(q.Quotas)) {
-							rows = append(rows, []string{q.name, key, quotaText(q.Quotas[key])})
-						}
+				rows := [][]string{{"FOR", "QUOTA", "LIMIT"}}
+				for _, q := range shown {
+					for _, key := range slices.Sorted(maps.Keys(q.Quotas)) {
+						rows = append(rows, []string{q.name, key, quotaText(q.Quotas[key])})
 					}
-					return printTable(out, rows)
-				})
+				}
+				return flags.output.showTable(cmd, shown, rows)
 			})
 		},
 	}
@@ -140,8 +138,8 @@ func showQuotas(found kadm.DescribedClientQuotas) []shownQuotas {
 
 func quotaText(value float64) string { return strconv.FormatFloat(value, 'f', -1, 64) }
 
-func newQuotaSet() *cobra.Command {
-	return newQuotaChange(&cobra.Command{
+func newQuotaSet(version string) *cobra.Command {
+	return newQuotaChange(version, &cobra.Command{
 		Use:     "set KEY=VALUE...",
 		Short:   "Set quotas",
 		Long:    "Set quotas for a user, a client id, both together, or an address. They count at once, and for all brokers each by itself.\n\n" + quotaHelp,
@@ -160,8 +158,8 @@ func newQuotaSet() *cobra.Command {
 	})
 }
 
-func newQuotaUnset() *cobra.Command {
-	return newQuotaChange(&cobra.Command{
+func newQuotaUnset(version string) *cobra.Command {
+	return newQuotaChange(version, &cobra.Command{
 		Use:     "unset KEY...",
 		Short:   "Take quotas away",
 		Long:    "Take quotas away from a user, a client id, both together, or an address. Those of less specific ones, and defaults, count from then on.",
@@ -184,8 +182,8 @@ func checkQuotaKey(key string) error {
 }
 
 // newQuotaChange is set or unset: read makes an operation of an argument.
-func newQuotaChange(cmd *cobra.Command, read func(arg string) (kadm.AlterClientQuotaOp, error)) *cobra.Command {
-	var flags clientFlags
+func newQuotaChange(version string, cmd *cobra.Command, read func(arg string) (kadm.AlterClientQuotaOp, error)) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	var entity quotaEntity
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		entry := kadm.AlterClientQuotaEntry{Entity: entity.parts(cmd)}
@@ -208,7 +206,7 @@ func newQuotaChange(cmd *cobra.Command, read func(arg string) (kadm.AlterClientQ
 	return cmd
 }
 
-func (f *clientFlags) changeQuotas(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, entry kadm.AlterClientQuotaEntry) error {
+func (f *settingFlags) changeQuotas(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, entry kadm.AlterClientQuotaEntry) error {
 	name := quotaName(entry.Entity)
 	answers, err := admin.AlterClientQuotas(ctx, []kadm.AlterClientQuotaEntry{entry})
 	if err != nil {
@@ -216,7 +214,7 @@ func (f *clientFlags) changeQuotas(ctx context.Context, cmd *cobra.Command, admi
 	}
 	for _, answer := range answers {
 		if answer.Err != nil {
-			return configError("change the quotas of "+name, answer.Err, answer.ErrMessage)
+			return refused("change the quotas of "+name, answer.Err, answer.ErrMessage)
 		}
 	}
 	found, err := admin.DescribeClientQuotas(ctx, true, quotaFilter(entry.Entity))

@@ -15,24 +15,19 @@ import (
 	"github.com/ottla-io/ottla"
 )
 
-const (
-	defaultDataDir = "ottla-data"
-	defaultListen  = defaultBootstrap
-	defaultAdmin   = "127.0.0.1:9642"
-)
-
 // drainTimeout is how long SIGTERM waits for replies that are on their way.
 const drainTimeout = 30 * time.Second
 
 type serveFlags struct {
+	version                                        string // of this binary
 	data, listen, advertise, admin, file, logLevel string
 	nodeID                                         int32
 	settings                                       []string
 	level                                          slog.LevelVar // of the log
 }
 
-func newServe() *cobra.Command {
-	var flags serveFlags
+func newServe(version string) *cobra.Command {
+	flags := serveFlags{version: version}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a broker",
@@ -49,13 +44,14 @@ func newServe() *cobra.Command {
 			"  ottla serve --data other-data --set log.retention.hours=24 --set num.partitions=4",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd, &flags) },
 	}
-	flags.register(cmd)
+	flags.Register(cmd)
 	return cmd
 }
 
-func (flags *serveFlags) register(cmd *cobra.Command) {
+// Register adds the flags of serve, to 'ottla config print' too.
+func (flags *serveFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&flags.data, "data", defaultDataDir, "data directory, created if absent")
-	cmd.Flags().StringVar(&flags.listen, "listen", defaultListen, "HOST:PORT for Kafka clients, plaintext; port 0 picks a free one")
+	cmd.Flags().StringVar(&flags.listen, "listen", defaultBootstrap, "HOST:PORT for Kafka clients, plaintext; port 0 picks a free one")
 	cmd.Flags().StringVar(&flags.advertise, "advertise", "", "HOST:PORT that clients are told to use; by default the address that each reached us at")
 	cmd.Flags().StringVar(&flags.admin, "admin", defaultAdmin, "HOST:PORT for /metrics, /healthz, /readyz, /trace and /debug/pprof; 'none' for no such listener")
 	cmd.Flags().Int32Var(&flags.nodeID, "node-id", 1, "this broker's id, node.id in Kafka's words")
@@ -81,7 +77,7 @@ func runServe(cmd *cobra.Command, flags *serveFlags) error {
 	if broker.AdminAddr() != "" {
 		admin = ", admin http://" + broker.AdminAddr()
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "ottla %s ready: kafka %s%s, data %s\n", version(), broker.Addr(), admin, strings.Join(broker.DataDirs(), ","))
+	fmt.Fprintf(cmd.OutOrStdout(), "ottla %s ready: kafka %s%s, data %s\n", flags.version, broker.Addr(), admin, strings.Join(broker.DataDirs(), ","))
 	serving := []string{"READY=1", "STATUS=Serving Kafka clients at " + broker.Addr()}
 	notify(r.config.Logger, serving...)
 	flags.reloadUntilDone(cmd, hangups, serving, broker, r.config.Logger)

@@ -60,7 +60,7 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (resolved, error) {
 		}
 	}
 	r := resolved{sources: all}
-	r.config = ottla.Config{DataDir: all["data"].value, Listen: all["listen"].value, Advertise: all["advertise"].value, Admin: all["admin"].value, Version: version()}
+	r.config = ottla.Config{DataDir: all["data"].value, Listen: all["listen"].value, Advertise: all["advertise"].value, Admin: all["admin"].value, Version: flags.version}
 	if r.config.Admin == "none" {
 		r.config.Admin = ""
 	}
@@ -82,11 +82,21 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (resolved, error) {
 	return r, nil
 }
 
+// Told is what serve would start with, for 'ottla config print'.
+func (flags *serveFlags) Told(cmd *cobra.Command) (Told, error) {
+	r, err := flags.resolve(cmd)
+	if err != nil {
+		return Told{}, err
+	}
+	told := Told{NodeID: r.config.NodeID, Settings: r.config.Settings, Own: serveKeys, Values: map[string]Value{}}
+	for key, g := range r.sources {
+		told.Values[key] = Value{Text: g.value, Source: g.source}
+	}
+	return told, nil
+}
+
 // serveKeys are those of serve's own rather than settings.
 var serveKeys = []string{"data", "listen", "advertise", "admin", "node-id", "log-level"}
-
-// sourceDefault is the source of what nobody gave.
-const sourceDefault = "default"
 
 // settleTwins leaves out the one of two keys of the same meaning that comes from the lower source.
 func settleTwins(all map[string]given, key, setting string) error {
@@ -143,7 +153,7 @@ func (flags *serveFlags) collect(cmd *cobra.Command) (map[string]given, error) {
 		if cmd.Flags().Changed(key) {
 			all[key] = given{value, rankFlag, "flag --" + key}
 		} else if _, ok := all[key]; !ok {
-			all[key] = given{value, rankDefault, sourceDefault}
+			all[key] = given{value, rankDefault, SourceDefault}
 		}
 	}
 	return all, nil

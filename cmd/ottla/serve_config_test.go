@@ -95,7 +95,7 @@ func TestServerPropertiesOfKafka(t *testing.T) {
 	out, log := &watchedText{wrote: make(chan struct{}, 1)}, &watchedText{wrote: make(chan struct{}, 1)}
 	exit := make(chan int, 1)
 	go func() {
-		exit <- execute(ctx, []string{"serve", "--admin", "none", "--config", path}, strings.NewReader(""), out, log)
+		exit <- execute(ctx, newRoot(), []string{"serve", "--admin", "none", "--config", path}, strings.NewReader(""), out, log)
 	}()
 	ready := out.await(t, "ready")
 	_, rest, _ := strings.Cut(ready, "kafka ")

@@ -28,8 +28,8 @@ type topFlags struct {
 	internal   bool
 }
 
-func newTop() *cobra.Command {
-	var flags topFlags
+func newTop(version string) *cobra.Command {
+	flags := topFlags{clientFlags: clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch topics, groups and brokers, live",

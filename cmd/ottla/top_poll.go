@@ -378,19 +378,17 @@ func (f *topFlags) local() bool {
 
 // lookUp finds out when the records at offsets were written.
 func (f *topFlags) lookUp(ctx context.Context, places []top.Place) *top.Observation {
-	behind := oldestUnread{}
-	for _, p := range places {
-		behind[place{p.Topic, p.Partition.Partition, p.Offset}] = new(unread)
+	asked := make([]place, len(places))
+	for i, p := range places {
+		asked[i] = place{p.Topic, p.Partition.Partition, p.Offset}
 	}
-	o := &top.Observation{Written: map[top.Place]time.Time{}}
-	if err := f.clientFlags.lookUp(ctx, behind); err != nil {
+	written, err := f.firstWritten(ctx, asked)
+	if err != nil {
 		return nil // then the next round says what is wrong
 	}
-	for at, first := range behind {
-		if !first.written.IsZero() && first.written.UnixMilli() >= 0 {
-			o.Written[top.Place{Partition: top.Partition{Topic: at.topic, Partition: at.partition}, Offset: at.offset}] = first.written
-		}
+	o := &top.Observation{At: time.Now(), Written: map[top.Place]time.Time{}}
+	for at, first := range written {
+		o.Written[top.Place{Partition: top.Partition{Topic: at.topic, Partition: at.partition}, Offset: at.offset}] = first
 	}
-	o.At = time.Now()
 	return o
 }

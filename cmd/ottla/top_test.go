@@ -89,7 +89,7 @@ func TestTopPollsInTurn(t *testing.T) {
 	for i := range 5 {
 		must(t, "", "topic", "create", fmt.Sprintf("t%d", i), "-p", "900", "-b", b)
 	}
-	flags := &topFlags{clientFlags: clientFlags{bootstrap: []string{b}, timeout: 20 * time.Second}, admin: "none", interval: time.Second}
+	flags := &topFlags{clientFlags: clientFlags{version: version(), bootstrap: []string{b}, timeout: 20 * time.Second}, admin: "none", interval: time.Second}
 	client, err := flags.open()
 	if err != nil {
 		t.Fatal(err)

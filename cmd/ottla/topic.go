@@ -5,43 +5,36 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ottla-io/ottla/internal/config"
 )
 
-func newTopic() *cobra.Command {
-	topic := newGroup("topic", "Create, list, describe, change, grow, trim and delete topics")
-	topic.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAlter(), newTopicAddPartitions(), newTopicTrim(), newTopicDelete(), newTopicTrash())
+// topicCommands are 'ottla topic' and 'ottla producers'. alter is the command that changes a topic's settings.
+func topicCommands(version string, alter *cobra.Command) []*cobra.Command {
+	return []*cobra.Command{newTopic(version, alter), newProducers(version)}
+}
+
+// topicFlags are the flags of commands about topics.
+type topicFlags struct{ clientFlags }
+
+func newTopic(version string, alter *cobra.Command) *cobra.Command {
+	topic := parent("topic", "Create, list, describe, change, grow, trim and delete topics")
+	topic.AddCommand(newTopicCreate(version), newTopicList(version), newTopicDescribe(version), newTopicAddPartitions(version), newTopicTrim(version), newTopicDelete(version), newTopicTrash(version), alter)
 	return topic
 }
 
 // topicID is Kafka's text form of an id: base64url without padding.
 func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// withAdmin runs fn with an admin client and gives the broker as long as the flags say.
-func (f *clientFlags) withAdmin(ctx context.Context, fn func(context.Context, *kadm.Client) error) error {
-	return f.withClient(ctx, func(ctx context.Context, client *kgo.Client) error { return fn(ctx, kadm.NewClient(client)) })
-}
-
-// withClient is withAdmin for requests that kadm lacks.
-func (f *clientFlags) withClient(ctx context.Context, fn func(context.Context, *kgo.Client) error) error {
-	client, err := f.open()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, 2*f.timeout)
-	defer cancel()
-	return fn(ctx, client)
-}
-
-func newTopicCreate() *cobra.Command {
-	var flags clientFlags
+func newTopicCreate(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var partitions int32
 	var replicas int16
 	var settings []string
@@ -66,23 +59,13 @@ func newTopicCreate() *cobra.Command {
 		},
 	}
 	flags.register(cmd)
+	completeArguments(cmd, completeNothing)
 	cmd.Flags().Int32VarP(&partitions, "partitions", "p", -1, "number of partitions; -1 is the broker's num.partitions")
 	cmd.Flags().Int16VarP(&replicas, "replication-factor", "r", -1, "copies of each partition; -1 is the broker's default.replication.factor")
 	cmd.Flags().StringArrayVarP(&settings, "config", "c", nil, "topic setting KEY=VALUE, by Kafka's names; may be repeated")
 	cmd.Flags().BoolVar(&ifAbsent, "if-not-exists", false, "a topic that exists already is no error")
+	completeFlag(cmd, "config", completeSettings(config.Topic, "="))
 	return cmd
-}
-
-func parseSettings(settings []string) (map[string]*string, error) {
-	configs := make(map[string]*string, len(settings))
-	for _, setting := range settings {
-		key, value, ok := strings.Cut(setting, "=")
-		if !ok {
-			return nil, fmt.Errorf("setting %q: want KEY=VALUE, such as retention.ms=86400000", setting)
-		}
-		configs[key] = &value
-	}
-	return configs, nil
 }
 
 type createdTopic struct {
@@ -93,13 +76,13 @@ type createdTopic struct {
 	Existed           bool   `json:"existed,omitempty"`
 }
 
-func reportCreated(cmd *cobra.Command, flags *clientFlags, answers kadm.CreateTopicResponses, ifAbsent bool) error {
+func reportCreated(cmd *cobra.Command, flags *topicFlags, answers kadm.CreateTopicResponses, ifAbsent bool) error {
 	var created []createdTopic
-	var failed []error
+	each := outcomes{cmd: cmd, output: flags.output}
 	for _, answer := range answers.Sorted() {
 		existed := ifAbsent && errors.Is(answer.Err, kerr.TopicAlreadyExists)
 		if answer.Err != nil && !existed {
-			failed = append(failed, topicError("create", answer.Topic, answer.Err, answer.ErrMessage))
+			each.fail(topicRefused("create", answer.Topic, answer.Err, answer.ErrMessage))
 			continue
 		}
 		topic := createdTopic{Topic: answer.Topic, Existed: existed}
@@ -107,32 +90,13 @@ func reportCreated(cmd *cobra.Command, flags *clientFlags, answers kadm.CreateTo
 			topic.ID, topic.Partitions, topic.ReplicationFactor = topicID(answer.ID), answer.NumPartitions, answer.ReplicationFactor
 		}
 		created = append(created, topic)
-		if flags.output == outputText {
-			what := fmt.Sprintf("created topic %s: %d partitions, replication factor %d", topic.Topic, topic.Partitions, topic.ReplicationFactor)
-			if existed {
-				what = fmt.Sprintf("topic %s exists already", topic.Topic)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), what)
+		what := fmt.Sprintf("created topic %s: %d partitions, replication factor %d", topic.Topic, topic.Partitions, topic.ReplicationFactor)
+		if existed {
+			what = fmt.Sprintf("topic %s exists already", topic.Topic)
 		}
+		each.done(what)
 	}
-	if flags.output == outputJSON {
-		if err := printJSON(cmd.OutOrStdout(), created); err != nil {
-			return err
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// topicError joins what was tried, Kafka's code, and the broker's own sentence where it gave one.
-func topicError(doing, topic string, err error, message string) error {
-	var broker *kerr.Error
-	if errors.As(err, &broker) {
-		if message == "" {
-			message = broker.Description
-		}
-		return fmt.Errorf("%s topic %s: %s: %s", doing, topic, broker.Message, message)
-	}
-	return fmt.Errorf("%s topic %s: %w", doing, topic, err)
+	return each.end(created)
 }
 
 type listedTopic struct {
@@ -143,8 +107,8 @@ type listedTopic struct {
 	Internal          bool   `json:"internal,omitempty"`
 }
 
-func newTopicList() *cobra.Command {
-	var flags clientFlags
+func newTopicList(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var internal bool
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -167,10 +131,7 @@ func newTopicList() *cobra.Command {
 					listed = append(listed, row)
 					rows = append(rows, []string{row.Topic, fmt.Sprint(row.Partitions), fmt.Sprint(row.ReplicationFactor), row.ID})
 				}
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), listed)
-				}
-				return printTable(cmd.OutOrStdout(), rows)
+				return flags.output.showTable(cmd, listed, rows)
 			})
 		},
 	}
@@ -196,8 +157,8 @@ type describedTopic struct {
 	Settings   map[string]string    `json:"settings"`
 }
 
-func newTopicDescribe() *cobra.Command {
-	var flags clientFlags
+func newTopicDescribe(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:     "describe TOPIC...",
 		Short:   "Show partitions, offsets and the settings that differ from the broker's",
@@ -209,13 +170,14 @@ func newTopicDescribe() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if flags.output == outputJSON {
-					return printJSON(cmd.OutOrStdout(), described)
-				}
-				for _, topic := range described {
-					printDescribed(cmd, topic)
-				}
-				return nil
+				return flags.output.show(cmd, described, func(out io.Writer) error {
+					for i := range described {
+						if err := described[i].print(out); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
 			})
 		},
 	}
@@ -223,14 +185,14 @@ func newTopicDescribe() *cobra.Command {
 	return cmd
 }
 
-func describeTopics(ctx context.Context, admin *kadm.Client, flags *clientFlags, names []string) ([]describedTopic, error) {
+func describeTopics(ctx context.Context, admin *kadm.Client, flags *topicFlags, names []string) ([]describedTopic, error) {
 	topics, err := admin.ListTopicsWithInternal(ctx, names...)
 	if err != nil {
 		return nil, flags.explain("describe topics", err)
 	}
 	for _, topic := range topics.Sorted() {
 		if topic.Err != nil {
-			return nil, topicError("describe", topic.Topic, topic.Err, "")
+			return nil, topicRefused("describe", topic.Topic, topic.Err, "")
 		}
 	}
 	starts, err := admin.ListStartOffsets(ctx, names...)
@@ -266,20 +228,14 @@ func describeTopics(ctx context.Context, admin *kadm.Client, flags *clientFlags,
 	return described, nil
 }
 
-func printDescribed(cmd *cobra.Command, topic describedTopic) {
-	out := cmd.OutOrStdout()
+func (topic *describedTopic) print(out io.Writer) error {
 	fmt.Fprintf(out, "topic %s, id %s\n", topic.Topic, topic.ID)
-	keys := make([]string, 0, len(topic.Settings))
-	for key := range topic.Settings {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(topic.Settings)) {
 		fmt.Fprintf(out, "  %s=%s\n", key, topic.Settings[key])
 	}
 	rows := [][]string{{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"}}
 	for _, p := range topic.Partitions {
 		rows = append(rows, []string{fmt.Sprint(p.Partition), fmt.Sprint(p.Leader), fmt.Sprint(p.LeaderEpoch), fmt.Sprint(p.Replicas), fmt.Sprint(p.ISR), fmt.Sprint(p.Start), fmt.Sprint(p.End)})
 	}
-	printTable(out, rows)
+	return printTable(out, rows)
 }

@@ -6,10 +6,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ottla-io/ottla/internal/config"
 )
 
-func newTopicAlter() *cobra.Command {
-	var flags clientFlags
+func newTopicAlter(version string) *cobra.Command {
+	flags := settingFlags{clientFlags{version: version}}
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "alter TOPIC KEY=VALUE|KEY-...",
@@ -37,6 +39,7 @@ func newTopicAlter() *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	registerYes(cmd, &yes)
+	completeArguments(cmd, completeTopics(version), completeSettings(config.Topic, "="))
+	registerYes(cmd, &yes, despiteLosses)
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func newTopicDelete() *cobra.Command {
-	var flags clientFlags
+func newTopicDelete(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var purge bool
 	cmd := &cobra.Command{
 		Use:   "delete TOPIC...",
@@ -42,7 +41,7 @@ type deletedTopics struct {
 	Trashed []trashedTopic `json:"trashed,omitempty"` // of those deleted: what can be restored
 }
 
-func runTopicDelete(ctx context.Context, cmd *cobra.Command, client *kgo.Client, flags *clientFlags, names []string, purge bool) error {
+func runTopicDelete(ctx context.Context, cmd *cobra.Command, client *kgo.Client, flags *topicFlags, names []string, purge bool) error {
 	topics := make([]kmsg.DeleteTopicsRequestTopic, len(names))
 	for i, name := range names {
 		topics[i] = kmsg.NewDeleteTopicsRequestTopic()
@@ -53,11 +52,11 @@ func runTopicDelete(ctx context.Context, cmd *cobra.Command, client *kgo.Client,
 		return err
 	}
 	report := deletedTopics{Deleted: []string{}}
-	var failed []error
+	each := outcomes{cmd: cmd, output: flags.output}
 	ids := map[string]bool{}
 	for _, answer := range answers {
 		if err := deletionError("delete", &answer); err != nil {
-			failed = append(failed, err)
+			each.fail(err)
 			continue
 		}
 		report.Deleted = append(report.Deleted, *answer.Topic)
@@ -66,21 +65,18 @@ func runTopicDelete(ctx context.Context, cmd *cobra.Command, client *kgo.Client,
 	if trash, err := flags.trash(ctx, client); err == nil { // else it is not Ottla, and has none
 		report.Trashed = slices.DeleteFunc(trash, func(t trashedTopic) bool { return !ids[t.ID] })
 	}
-	if flags.output == outputJSON {
-		return errors.Join(append(failed, printJSON(cmd.OutOrStdout(), report))...)
-	}
 	for _, name := range report.Deleted {
 		text := "deleted topic " + name
 		if at := slices.IndexFunc(report.Trashed, func(t trashedTopic) bool { return t.Topic == name }); at >= 0 {
 			text += fmt.Sprintf("; 'ottla topic trash restore %s' brings it back until %s", name, report.Trashed[at].Until.Local().Format(time.DateTime))
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), text)
+		each.done(text)
 	}
-	return errors.Join(failed...)
+	return each.end(report)
 }
 
 // deleteTopics deletes topics, or, with purge, deletes them for good, those in the trash too.
-func (f *clientFlags) deleteTopics(ctx context.Context, client *kgo.Client, topics []kmsg.DeleteTopicsRequestTopic, purge bool) ([]kmsg.DeleteTopicsResponseTopic, error) {
+func (f *topicFlags) deleteTopics(ctx context.Context, client *kgo.Client, topics []kmsg.DeleteTopicsRequestTopic, purge bool) ([]kmsg.DeleteTopicsResponseTopic, error) {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TimeoutMillis = int32(f.timeout / time.Millisecond)
 	for _, topic := range topics {
@@ -109,7 +105,7 @@ func deletionError(doing string, answer *kmsg.DeleteTopicsResponseTopic) error {
 		message = *answer.ErrorMessage
 	}
 	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return topicError(doing, name, err, message)
+		return topicRefused(doing, name, err, message)
 	}
 	return nil
 }

@@ -17,15 +17,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ottlaTag is the tagged field in which requests and answers say what no message of Kafka's can; which one, each says for itself.
-const ottlaTag = 10_000
-
 // errNoTrash tells that the broker did not understand the question.
 var errNoTrash = errors.New("this broker has no trash: it is not Ottla, or an older one")
 
-func newTopicTrash() *cobra.Command {
-	trash := newGroup("trash", "List, restore and purge deleted topics")
-	trash.AddCommand(newTrashList(), newTrashRestore(), newTrashPurge())
+func newTopicTrash(version string) *cobra.Command {
+	trash := parent("trash", "List, restore and purge deleted topics")
+	trash.AddCommand(newTrashList(version), newTrashRestore(version), newTrashPurge(version))
 	return trash
 }
 
@@ -41,7 +38,7 @@ type trashedTopic struct {
 }
 
 // trash asks a broker for the topics in the trash, those deleted first at the front.
-func (f *clientFlags) trash(ctx context.Context, client *kgo.Client) ([]trashedTopic, error) {
+func (f *topicFlags) trash(ctx context.Context, client *kgo.Client) ([]trashedTopic, error) {
 	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
 	req.ResponsePartitionLimit = 1
 	req.UnknownTags.Set(ottlaTag, []byte{1})
@@ -75,8 +72,8 @@ func readTrash(value []byte) ([]trashedTopic, error) {
 	return trash, nil
 }
 
-func newTrashList() *cobra.Command {
-	var flags clientFlags
+func newTrashList(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List deleted topics that can be restored",
@@ -88,13 +85,11 @@ func newTrashList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return flags.output.show(cmd, trash, func(out io.Writer) error {
-					rows := [][]string{{"TOPIC", "PARTITIONS", "DELETED", "UNTIL", "BYTES", "ID"}}
-					for _, t := range trash {
-						rows = append(rows, []string{t.Topic, fmt.Sprint(t.Partitions), t.Deleted.Local().Format(time.DateTime), t.Until.Local().Format(time.DateTime), fmt.Sprint(t.Bytes), t.ID})
-					}
-					return printTable(out, rows)
-				})
+				rows := [][]string{{"TOPIC", "PARTITIONS", "DELETED", "UNTIL", "BYTES", "ID"}}
+				for _, t := range trash {
+					rows = append(rows, []string{t.Topic, fmt.Sprint(t.Partitions), t.Deleted.Local().Format(time.DateTime), t.Until.Local().Format(time.DateTime), fmt.Sprint(t.Bytes), t.ID})
+				}
+				return flags.output.showTable(cmd, trash, rows)
 			})
 		},
 	}
@@ -102,8 +97,8 @@ func newTrashList() *cobra.Command {
 	return cmd
 }
 
-func newTrashRestore() *cobra.Command {
-	var flags clientFlags
+func newTrashRestore(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var as, id string
 	cmd := &cobra.Command{
 		Use:   "restore NAME",
@@ -138,7 +133,7 @@ func newTrashRestore() *cobra.Command {
 }
 
 // inTrash finds the topics in the trash that have these names, and this id if it isn't empty, those deleted last at the end; each name at least once.
-func (f *clientFlags) inTrash(ctx context.Context, client *kgo.Client, names []string, id string) ([]trashedTopic, error) {
+func (f *topicFlags) inTrash(ctx context.Context, client *kgo.Client, names []string, id string) ([]trashedTopic, error) {
 	trash, err := f.trash(ctx, client)
 	if err != nil {
 		return nil, err
@@ -153,7 +148,7 @@ func (f *clientFlags) inTrash(ctx context.Context, client *kgo.Client, names []s
 }
 
 // restore creates a topic that is the one in the trash.
-func (f *clientFlags) restore(ctx context.Context, client *kgo.Client, t trashedTopic, name string) error {
+func (f *topicFlags) restore(ctx context.Context, client *kgo.Client, t trashedTopic, name string) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(f.timeout / time.Millisecond)
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -174,14 +169,14 @@ func (f *clientFlags) restore(ctx context.Context, client *kgo.Client, t trashed
 			message += fmt.Sprintf(" Give the restored one another name: 'ottla topic trash restore %s --as NAME'.", t.Topic)
 		}
 		if err != nil {
-			return topicError("restore", t.Topic, err, message)
+			return topicRefused("restore", t.Topic, err, message)
 		}
 	}
 	return nil
 }
 
-func newTrashPurge() *cobra.Command {
-	var flags clientFlags
+func newTrashPurge(version string) *cobra.Command {
+	flags := topicFlags{clientFlags{version: version}}
 	var id string
 	var all, yes bool
 	cmd := &cobra.Command{
@@ -209,7 +204,7 @@ func newTrashPurge() *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().StringVar(&id, "id", "", "id of the topic, where several of that name are in the trash")
 	cmd.Flags().BoolVar(&all, "all", false, "all topics in the trash")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it")
+	registerYes(cmd, &yes, doIt)
 	return cmd
 }
 
@@ -219,7 +214,7 @@ type purgeReport struct {
 	Topics []trashedTopic `json:"topics"`
 }
 
-func runPurge(ctx context.Context, cmd *cobra.Command, client *kgo.Client, flags *clientFlags, doomed []trashedTopic, yes bool) error {
+func runPurge(ctx context.Context, cmd *cobra.Command, client *kgo.Client, flags *topicFlags, doomed []trashedTopic, yes bool) error {
 	var failed []error
 	if yes && len(doomed) > 0 {
 		topics := make([]kmsg.DeleteTopicsRequestTopic, len(doomed))
@@ -247,11 +242,7 @@ func runPurge(ctx context.Context, cmd *cobra.Command, client *kgo.Client, flags
 		for _, t := range doomed {
 			rows = append(rows, []string{t.Topic, fmt.Sprint(t.Bytes), t.ID, effect})
 		}
-		if err := printTable(out, rows); err != nil || yes {
-			return err
-		}
-		_, err := fmt.Fprintln(out, "nothing was deleted: --yes does it")
-		return err
+		return printPlan(out, rows, yes, "nothing was deleted")
 	})
 	return errors.Join(append(failed, err)...)
 }

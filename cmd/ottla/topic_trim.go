@@ -22,8 +22,8 @@ type trimFlags struct {
 	yes        bool
 }
 
-func newTopicTrim() *cobra.Command {
-	var flags trimFlags
+func newTopicTrim(version string) *cobra.Command {
+	flags := trimFlags{clientFlags: clientFlags{version: version}}
 	cmd := &cobra.Command{
 		Use:     "trim TOPIC... --before OFFSET|TIME|end",
 		Aliases: []string{"delete-records"},
@@ -44,7 +44,7 @@ func newTopicTrim() *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().Int32SliceVar(&flags.partitions, "partition", nil, "partition to delete from; may be repeated; all if absent")
 	cmd.Flags().StringVar(&flags.before, "before", "", "first offset that stays, or an RFC 3339 time, or end: all that consumers can see")
-	cmd.Flags().BoolVarP(&flags.yes, "yes", "y", false, "do it")
+	registerYes(cmd, &flags.yes, doIt)
 	if err := cmd.MarkFlagRequired("before"); err != nil {
 		panic(err) // the flag is registered above
 	}
@@ -80,11 +80,7 @@ func runTrim(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, names 
 		for _, t := range plan {
 			rows = append(rows, []string{t.Topic, fmt.Sprint(t.Partition), fmt.Sprint(t.Start), fmt.Sprint(t.To), fmt.Sprint(t.End), t.effect(flags.yes)})
 		}
-		if err := printTable(out, rows); err != nil || flags.yes {
-			return err
-		}
-		_, err := fmt.Fprintln(out, "nothing was changed: --yes does it")
-		return err
+		return printPlan(out, rows, flags.yes, "nothing was changed")
 	})
 	return errors.Join(err, failed)
 }
@@ -129,7 +125,7 @@ func (f *trimFlags) plan(ctx context.Context, admin *kadm.Client, names []string
 			end, _ := ends.Lookup(name, partition)
 			when, _ := times.Lookup(name, partition)
 			if err := cmp.Or(start.Err, end.Err, when.Err); err != nil {
-				return nil, topicError("trim", name, err, "")
+				return nil, topicRefused("trim", name, err, "")
 			}
 			t := trimmed{Topic: name, Partition: partition, Start: start.Offset, To: offset, End: end.Offset}
 			switch {
@@ -190,7 +186,7 @@ func (f *trimFlags) trim(ctx context.Context, admin *kadm.Client, plan []trimmed
 		}
 		answer, ok := answers.Lookup(t.Topic, t.Partition)
 		if !ok || answer.Err != nil {
-			failed = append(failed, topicError(fmt.Sprintf("trim partition %d of", t.Partition), t.Topic, answer.Err, ""))
+			failed = append(failed, topicRefused(fmt.Sprintf("trim partition %d of", t.Partition), t.Topic, answer.Err, ""))
 			continue
 		}
 		t.To = answer.LowWatermark

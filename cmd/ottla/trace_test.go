@@ -16,7 +16,7 @@ func TestTraceCommand(t *testing.T) {
 		{"--admin 127.0.0.1:1", "cannot reach the admin port 127.0.0.1:1"},
 	} {
 		var out, problems strings.Builder
-		if code := execute(t.Context(), append([]string{"trace"}, strings.Fields(test.args)...), strings.NewReader(""), &out, &problems); code != 1 || !strings.Contains(problems.String(), test.want) {
+		if code := execute(t.Context(), newRoot(), append([]string{"trace"}, strings.Fields(test.args)...), strings.NewReader(""), &out, &problems); code != 1 || !strings.Contains(problems.String(), test.want) {
 			t.Errorf("%s: code %d, %q, want %q", test.args, code, problems.String(), test.want)
 		}
 	}

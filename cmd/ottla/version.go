@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -45,11 +46,11 @@ func newVersion() *cobra.Command {
 		Example: "  ottla version -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			platform := runtime.GOOS + "/" + runtime.GOARCH
-			if output == outputJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version(), "commit": revision(), "go": runtime.Version(), "platform": platform})
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ottla %s (commit %s, %s, %s)\n", version(), revision(), runtime.Version(), platform)
-			return nil
+			document := map[string]string{"version": version(), "commit": revision(), "go": runtime.Version(), "platform": platform}
+			return output.show(cmd, document, func(out io.Writer) error {
+				_, err := fmt.Fprintf(out, "ottla %s (commit %s, %s, %s)\n", version(), revision(), runtime.Version(), platform)
+				return err
+			})
 		},
 	}
 	output.register(cmd)

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ottla-io/ottla"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/clitest"
 	"github.com/ottla-io/ottla/ottlatest"
 )
 
@@ -82,13 +83,13 @@ func exampleLines(cmd *cobra.Command) (lines []string) {
 // exampleData makes the directories that examples look into: ottla-data, which a broker left, and kafka-data, which Kafka did.
 func exampleData(t *testing.T) string {
 	t.Helper()
-	ownProfiles(t)
+	clitest.OwnProfiles(t)
 	dir := t.TempDir()
 	broker, err := ottla.Start(ottla.Config{DataDir: filepath.Join(dir, "ottla-data"), Listen: "127.0.0.1:0", NodeID: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, strings.Repeat("hello\n", 2000), "produce", "greetings", "-b", broker.Addr())
+	shell.Must(t, strings.Repeat("hello\n", 2000), "produce", "greetings", "-b", broker.Addr())
 	if err := broker.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func exampleData(t *testing.T) string {
 // and a working directory of their own, with copies of data.
 func prepareExamples(t *testing.T, data string) {
 	t.Helper()
-	ownProfiles(t)
+	clitest.OwnProfiles(t)
 	t.Chdir(t.TempDir())
 	if err := os.CopyFS(".", os.DirFS(data)); err != nil {
 		t.Fatal(err)
@@ -112,18 +113,18 @@ func prepareExamples(t *testing.T, data string) {
 	t.Setenv("OTTLA_ADMIN", broker.AdminAddr())
 	t.Setenv("OTTLA_LISTEN", "127.0.0.1:0")
 	for topic, partitions := range map[string]string{"flights": "6", "orders": "4", "scores": "1", "greetings": "1", "retired-orders": "1", "old-orders": "1", "old-flights": "1"} {
-		must(t, "", "topic", "create", topic, "-p", partitions)
+		shell.Must(t, "", "topic", "create", topic, "-p", partitions)
 		for partition := range partitions[0] - '0' {
-			must(t, "one\ntwo\nthree\n", "produce", topic, "-p", fmt.Sprint(partition))
+			shell.Must(t, "one\ntwo\nthree\n", "produce", topic, "-p", fmt.Sprint(partition))
 		}
 	}
 	for group, topics := range map[string][]string{"billing": {"orders", "retired-orders"}, "billing-test": {"orders"}, "delays": {"flights"}} {
 		for _, topic := range topics {
-			must(t, "", "group", "reset", group, "--to", "2", "--topic", topic, "--yes")
+			shell.Must(t, "", "group", "reset", group, "--to", "2", "--topic", topic, "--yes")
 		}
 	}
-	must(t, "", "topic", "delete", "old-orders", "old-flights")
-	must(t, "", "profile", "set", "production", "--bootstrap", broker.Addr())
+	shell.Must(t, "", "topic", "delete", "old-orders", "old-flights")
+	shell.Must(t, "", "profile", "set", "production", "--bootstrap", broker.Addr())
 }
 
 // runExample runs a line as a shell would: words, quotes, pipes, > and < are enough for examples. Commands that are not ours run as they are.
@@ -184,7 +185,7 @@ func (s *exampleStage) run(ctx context.Context, t *testing.T, input []byte) (out
 		t.Setenv("OTTLA_ADMIN", "none")
 	}
 	var stdout, stderr bytes.Buffer
-	if code := execute(ctx, newRoot(), s.words[1:], bytes.NewReader(input), &stdout, &stderr); code != 0 {
+	if code := shell.Execute(ctx, s.words[1:], bytes.NewReader(input), &stdout, &stderr); code != 0 {
 		return nil, fmt.Sprintf("exit code %d: %s", code, stderr.String())
 	}
 	return stdout.Bytes(), ""

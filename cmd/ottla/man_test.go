@@ -14,7 +14,7 @@ import (
 // TestManual: every command that help shows has a page, whose text says what help says, and which holds no request but those that we mean.
 func TestManual(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man1")
-	must(t, "", "man", dir)
+	shell.Must(t, "", "man", dir)
 	requests := regexp.MustCompile(`^(\.(TH|SH) .*|\.(nf|fi|TP))$`)
 	eachCommand(newRoot(), func(cmd *cobra.Command) {
 		if cmd.HasParent() && !cmd.IsAvailableCommand() {

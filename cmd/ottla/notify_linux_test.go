@@ -78,14 +78,14 @@ func TestServiceManager(t *testing.T) {
 			out, log := &watchedText{wrote: make(chan struct{}, 1)}, &watchedText{wrote: make(chan struct{}, 1)}
 			exit := make(chan int, 1)
 			go func() {
-				exit <- execute(ctx, newRoot(), []string{"serve", "--data", t.TempDir(), "--config", file}, strings.NewReader(""), out, log)
+				exit <- shell.Execute(ctx, []string{"serve", "--data", t.TempDir(), "--config", file}, strings.NewReader(""), out, log)
 			}()
 			started := manager.next(t)
 			if started["READY"] != "1" || !strings.HasPrefix(started["STATUS"], "Serving Kafka clients at 127.0.0.1:") {
 				t.Fatalf("at start: %q", started)
 			}
 			_, address, _ := strings.Cut(started["STATUS"], " at ")
-			must(t, "", "topic", "list", "-b", address) // it is ready indeed
+			shell.Must(t, "", "topic", "list", "-b", address) // it is ready indeed
 
 			reload := func() (after map[string]string) {
 				t.Helper()
@@ -126,7 +126,7 @@ func TestServiceManagerGone(t *testing.T) {
 	out, log := &watchedText{wrote: make(chan struct{}, 1)}, &watchedText{wrote: make(chan struct{}, 1)}
 	exit := make(chan int, 1)
 	go func() {
-		exit <- execute(ctx, newRoot(), []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "none"}, strings.NewReader(""), out, log)
+		exit <- shell.Execute(ctx, []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "none"}, strings.NewReader(""), out, log)
 	}()
 	out.await(t, "ready")
 	log.await(t, `state="READY=1"`)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ottla-io/ottla"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
 // drainTimeout is how long SIGTERM waits for replies that are on their way.
@@ -50,10 +51,10 @@ func newServe(version string) *cobra.Command {
 
 // Register adds the flags of serve, to 'ottla config print' too.
 func (flags *serveFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&flags.data, "data", defaultDataDir, "data directory, created if absent")
-	cmd.Flags().StringVar(&flags.listen, "listen", defaultBootstrap, "HOST:PORT for Kafka clients, plaintext; port 0 picks a free one")
+	cmd.Flags().StringVar(&flags.data, "data", cli.DefaultDataDir, "data directory, created if absent")
+	cmd.Flags().StringVar(&flags.listen, "listen", cli.DefaultBootstrap, "HOST:PORT for Kafka clients, plaintext; port 0 picks a free one")
 	cmd.Flags().StringVar(&flags.advertise, "advertise", "", "HOST:PORT that clients are told to use; by default the address that each reached us at")
-	cmd.Flags().StringVar(&flags.admin, "admin", defaultAdmin, "HOST:PORT for /metrics, /healthz, /readyz, /trace and /debug/pprof; 'none' for no such listener")
+	cmd.Flags().StringVar(&flags.admin, "admin", cli.DefaultAdmin, "HOST:PORT for /metrics, /healthz, /readyz, /trace and /debug/pprof; 'none' for no such listener")
 	cmd.Flags().Int32Var(&flags.nodeID, "node-id", 1, "this broker's id, node.id in Kafka's words")
 	cmd.Flags().StringArrayVar(&flags.settings, "set", nil, "setting KEY=VALUE by Kafka's name; may be repeated")
 	cmd.Flags().StringVar(&flags.file, "config", "", "configuration file, .yaml, .toml or Kafka's .properties; SIGHUP has it read again")

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ottla-io/ottla"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/settings"
 )
 
 // given is a value of one key, and where it comes from.
@@ -83,14 +84,14 @@ func (flags *serveFlags) resolve(cmd *cobra.Command) (resolved, error) {
 }
 
 // Told is what serve would start with, for 'ottla config print'.
-func (flags *serveFlags) Told(cmd *cobra.Command) (Told, error) {
+func (flags *serveFlags) Told(cmd *cobra.Command) (settings.Told, error) {
 	r, err := flags.resolve(cmd)
 	if err != nil {
-		return Told{}, err
+		return settings.Told{}, err
 	}
-	told := Told{NodeID: r.config.NodeID, Settings: r.config.Settings, Own: serveKeys, Values: map[string]Value{}}
+	told := settings.Told{NodeID: r.config.NodeID, Settings: r.config.Settings, Own: serveKeys, Values: map[string]settings.Value{}}
 	for key, g := range r.sources {
-		told.Values[key] = Value{Text: g.value, Source: g.source}
+		told.Values[key] = settings.Value{Text: g.value, Source: g.source}
 	}
 	return told, nil
 }
@@ -153,7 +154,7 @@ func (flags *serveFlags) collect(cmd *cobra.Command) (map[string]given, error) {
 		if cmd.Flags().Changed(key) {
 			all[key] = given{value, rankFlag, "flag --" + key}
 		} else if _, ok := all[key]; !ok {
-			all[key] = given{value, rankDefault, SourceDefault}
+			all[key] = given{value, rankDefault, settings.SourceDefault}
 		}
 	}
 	return all, nil

@@ -95,7 +95,7 @@ func TestServerPropertiesOfKafka(t *testing.T) {
 	out, log := &watchedText{wrote: make(chan struct{}, 1)}, &watchedText{wrote: make(chan struct{}, 1)}
 	exit := make(chan int, 1)
 	go func() {
-		exit <- execute(ctx, newRoot(), []string{"serve", "--admin", "none", "--config", path}, strings.NewReader(""), out, log)
+		exit <- shell.Execute(ctx, []string{"serve", "--admin", "none", "--config", path}, strings.NewReader(""), out, log)
 	}()
 	ready := out.await(t, "ready")
 	_, rest, _ := strings.Cut(ready, "kafka ")
@@ -106,7 +106,7 @@ func TestServerPropertiesOfKafka(t *testing.T) {
 	if said := log.await(t, "nothing here"); !strings.Contains(said, "num.io.threads") || strings.Contains(said, "log.retention.hours") {
 		t.Errorf("what does nothing is called %q", said)
 	}
-	if out := must(t, "", "topic", "create", "t", "-b", address); !strings.Contains(out, "3 partitions") {
+	if out := shell.Must(t, "", "topic", "create", "t", "-b", address); !strings.Contains(out, "3 partitions") {
 		t.Errorf("num.partitions=3, and %q", out)
 	}
 	hangUp := func() {
@@ -117,7 +117,7 @@ func TestServerPropertiesOfKafka(t *testing.T) {
 	write(string(text) + "log.retention.ms=70000\nlog-level=debug\n")
 	hangUp()
 	log.await(t, "setting=log.retention.ms value=70000")
-	if out := must(t, "", "config", "get", "broker", "1", "log.retention.ms", "-b", address); !strings.Contains(out, "70000  static broker") {
+	if out := shell.Must(t, "", "config", "get", "broker", "1", "log.retention.ms", "-b", address); !strings.Contains(out, "70000  static broker") {
 		t.Errorf("after SIGHUP:\n%s", out)
 	}
 	write(string(text) + "log.retention.ms=soon\n")
@@ -155,16 +155,16 @@ func TestRefusedSettings(t *testing.T) {
 		for _, setting := range strings.Fields(c.settings) {
 			args = append(args, "--set", setting)
 		}
-		r := ottlaRuns(t, "", args...)
-		if r.code != 1 || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "secret") {
-			t.Errorf("%s: exit code %d, %q; want %q", c.settings, r.code, r.stderr, c.want)
+		r := shell.Runs(t, "", args...)
+		if r.Code != 1 || !strings.Contains(r.Stderr, c.want) || strings.Contains(r.Stderr, "secret") {
+			t.Errorf("%s: exit code %d, %q; want %q", c.settings, r.Code, r.Stderr, c.want)
 		}
 	}
 	both := filepath.Join(t.TempDir(), "both.yaml")
 	if err := os.WriteFile(both, []byte("listen: 127.0.0.1:0\nlisteners: PLAINTEXT://127.0.0.1:0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := ottlaRuns(t, "", "serve", "--config", both); r.code != 1 || !strings.Contains(r.stderr, "listen and listeners mean the same") {
+	if r := shell.Runs(t, "", "serve", "--config", both); r.Code != 1 || !strings.Contains(r.Stderr, "listen and listeners mean the same") {
 		t.Errorf("%+v", r)
 	}
 }

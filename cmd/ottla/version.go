@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
 // release and commit are set by the linker (-X main.release=… -X main.commit=…); a plain 'go build' inside a checkout fills
@@ -38,7 +40,7 @@ func revision() string {
 }
 
 func newVersion() *cobra.Command {
-	var output outputFormat
+	var output cli.OutputFormat
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
@@ -47,12 +49,12 @@ func newVersion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			platform := runtime.GOOS + "/" + runtime.GOARCH
 			document := map[string]string{"version": version(), "commit": revision(), "go": runtime.Version(), "platform": platform}
-			return output.show(cmd, document, func(out io.Writer) error {
+			return output.Show(cmd, document, func(out io.Writer) error {
 				_, err := fmt.Fprintf(out, "ottla %s (commit %s, %s, %s)\n", version(), revision(), runtime.Version(), platform)
 				return err
 			})
 		},
 	}
-	output.register(cmd)
+	output.Register(cmd)
 	return cmd
 }

@@ -45,7 +45,10 @@ func TestHouseRules(t *testing.T) {
 	}
 }
 
-// TestTableIsDownward: the table itself has no cycle and names only rooms that it knows.
+// commandRooms begin the rooms of the binary's commands.
+const commandRooms = "cmd/ottla/internal/"
+
+// TestTableIsDownward: the table itself has no cycle, names only rooms that it knows, and keeps siblings apart.
 func TestTableIsDownward(t *testing.T) {
 	visiting := make(map[string]bool)
 	var visit func(room string, trail []string)
@@ -64,6 +67,13 @@ func TestTableIsDownward(t *testing.T) {
 	}
 	for room := range allowed {
 		visit(room, nil)
+	}
+	for room, may := range allowed {
+		for _, to := range may {
+			if strings.HasPrefix(room, commandRooms) && strings.HasPrefix(to, commandRooms) && to != commandRooms+"cli" {
+				t.Errorf("%s may import %s: commands share cli, and know nothing of each other", room, to)
+			}
+		}
 	}
 	for _, room := range pure {
 		for _, to := range allowed[room] {
@@ -92,6 +102,12 @@ var planted = []struct {
 	{"imports go down only", "internal/server/x.go", "package server\nimport _ \"" + module + "\"", "server may not import the root package"},
 	{"imports go down only", "streams/x.go", "package streams\nimport _ \"" + module + "\"", "streams may not import the root package"},
 	{"imports go down only", "cmd/ottla/x.go", "package main\nimport _ \"" + module + "/internal/storage\"", "cmd/ottla may not import storage"},
+	{"imports go down only", "cmd/ottla/internal/topics/x.go", "package topics\nimport _ \"" + module + "/cmd/ottla/internal/groups\"", "cmd/ottla/internal/topics may not import cmd/ottla/internal/groups"},
+	{"imports go down only", "cmd/ottla/internal/cli/x.go", "package cli\nimport _ \"" + module + "/cmd/ottla/internal/topics\"", "cmd/ottla/internal/cli may not import cmd/ottla/internal/topics"},
+	{"imports go down only", "cmd/ottla/internal/groups/x.go", "package groups\nimport _ \"" + module + "\"", "cmd/ottla/internal/groups may not import the root package"},
+	{"imports go down only", "cmd/ottla/internal/topics/x.go", "package topics\nimport _ \"" + module + "/cmd/ottla/internal/cli\"", ""},
+	{"imports go down only", "cmd/ottla/x.go", "package main\nimport _ \"" + module + "/cmd/ottla/internal/topics\"", ""},
+	{"imports go down only", "cmd/ottla/x.go", "package main\nimport _ \"" + module + "/cmd/ottla/internal/clitest\"", "cmd/ottla may not import cmd/ottla/internal/clitest"},
 	{"imports go down only", "x.go", "package ottla\nimport _ \"" + module + "/internal/storage\"", ""},
 	{"imports go down only", "internal/record/x_test.go", "package record\nimport _ \"" + module + "/internal/storage\"", ""},
 	{"imports go down only", "internal/news/x.go", "package news", `room "news" is not in the import table`},
@@ -116,6 +132,7 @@ var planted = []struct {
 	{"doors", "internal/admin/x.go", "package admin\nimport \"net/http\"\nvar _ http.Server", ""},
 	{"doors", "internal/admin/x.go", "package admin\nimport \"net/http\"\nvar _ = http.ListenAndServe", "http.ListenAndServe"},
 	{"doors", "cmd/ottla/x.go", "package main\nimport \"os\"\nfunc f() { go f(); os.Open(``) }", ""},
+	{"doors", "cmd/ottla/internal/checkup/x.go", "package checkup\nimport \"os\"\nfunc f() { go f(); os.Open(``) }", ""},
 	{"doors", "internal/storage/x_test.go", "package storage\nfunc f() { go f() }", ""},
 
 	{"no exit and no init", "internal/storage/x.go", "package storage\nfunc init() {}", "init runs"},
@@ -123,6 +140,7 @@ var planted = []struct {
 	{"no exit and no init", "internal/storage/x.go", "package storage\ntype t int\nfunc (t) init() {}", ""},
 	{"no exit and no init", "x.go", "package ottla\nimport \"os\"\nfunc f() { os.Exit(1) }", "os.Exit"},
 	{"no exit and no init", "x.go", "package ottla\nimport \"log\"\nfunc f() { log.Fatalf(``) }", "log.Fatalf"},
+	{"no exit and no init", "cmd/ottla/internal/cli/x.go", "package cli\nimport \"os\"\nfunc f() { os.Exit(1) }", "os.Exit"},
 	{"no exit and no init", "cmd/ottla/x.go", "package main\nimport \"os\"\nfunc main() { os.Exit(1) }", ""},
 
 	{"no sleep in tests", "cmd/ottla/x_test.go", "package main\nimport \"time\"\nfunc f() { time.Sleep(1) }", "time.Sleep"},
@@ -140,6 +158,7 @@ var planted = []struct {
 	{"every package is documented", "internal/storage/x.go", "package storage", "internal/storage: no package doc"},
 	{"every package is documented", "internal/storage/x.go", "// Something else.\npackage storage", "internal/storage: no package doc"},
 	{"every package is documented", "internal/p/x.go", doc + "package p", ""},
+	{"every package is documented", "cmd/ottla/internal/topics/x.go", "// Topics.\npackage topics", "cmd/ottla/internal/topics: no package doc"},
 	{"every package is documented", "cmd/ottla/x.go", "// Ottla is a broker.\npackage main", ""},
 
 	{"sizes", "internal/storage/x.go", "package storage\nfunc f() {" + strings.Repeat("\n", 99) + "}", ""},

@@ -65,8 +65,18 @@ var allowed = map[string][]string{
 	"":    join(upToRules(), "replication", "api", "server", "admin", "inspect"),
 	"sim": join(upToRules(), "replication", "api", "server", "admin", "inspect"),
 
-	// 8. Entry.
-	"cmd/ottla":   {"", "inspect", "config", "vfs", "bench", "doctor", "clusterfile", "top"},
+	// 8. Entry. The binary's families of commands are rooms of its own, which share cli and know nothing of each other: package main puts them together.
+	"cmd/ottla": {"", "cmd/ottla/internal/cli", "cmd/ottla/internal/topics", "cmd/ottla/internal/groups", "cmd/ottla/internal/settings",
+		"cmd/ottla/internal/records", "cmd/ottla/internal/checkup", "cmd/ottla/internal/logs"},
+	"cmd/ottla/internal/cli":      {"config", "clusterfile"},
+	"cmd/ottla/internal/topics":   {"cmd/ottla/internal/cli", "config"},
+	"cmd/ottla/internal/groups":   {"cmd/ottla/internal/cli"},
+	"cmd/ottla/internal/settings": {"cmd/ottla/internal/cli", "config", "clusterfile"},
+	"cmd/ottla/internal/records":  {"cmd/ottla/internal/cli", "bench"},
+	"cmd/ottla/internal/checkup":  {"cmd/ottla/internal/cli", "doctor", "top"},
+	"cmd/ottla/internal/logs":     {"cmd/ottla/internal/cli", "inspect", "vfs"},
+	"cmd/ottla/internal/clitest":  {"cmd/ottla/internal/cli", ""}, // for tests of these
+
 	"ottlatest":   {"", "inspect", "config", "vfs"},
 	"deploy/dist": nil, // the program that packs what is released; it asks the binary for the rest
 	"streams":     nil, // speaks only the Kafka protocol

@@ -129,7 +129,12 @@ func (s *source) uses(fn func(node *ast.SelectorExpr, importPath, name string)) 
 	})
 }
 
-// isCommand reports whether the file belongs to a program rather than to the library.
-func (s *source) isCommand() bool {
+// isProgram reports whether the file belongs to a package main: that of a program, which may end its process.
+func (s *source) isProgram() bool {
 	return s.tree.Name.Name == "main"
+}
+
+// isCommand reports whether the file belongs to a room of commands of a program.
+func (s *source) isCommand() bool {
+	return strings.HasPrefix(s.room, "cmd/")
 }

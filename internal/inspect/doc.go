@@ -4,7 +4,7 @@
 // It owns no format: record, producerstate, metadata and wire know the bytes. It reads indexes and checkpoints with code of
 // its own, on purpose not with storage's, so that it can tell when storage writes them wrongly. It must never write, never
 // guess (what it cannot judge offline, doc comments of Verify list), and never use more memory than a batch and its
-// decompressed records, whatever a file declares. cmd/ottla calls it (ottla log dump, verify,
+// decompressed records, whatever a file declares. cmd/ottla/internal/logs calls it (ottla log dump, verify,
 // stat, adopt), and package ottla calls Adopt before it opens the storage. Nothing here
 // survives a crash, because nothing is stored.
 package inspect

@@ -1,0 +1,26 @@
+package cli_test
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/clitest"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/groups"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/records"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/settings"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/topics"
+)
+
+// shell has the commands that these tests type.
+var shell = clitest.Shell(func() *cobra.Command {
+	return clitest.Root(slices.Concat([]*cobra.Command{cli.ProfileCommand()}, groups.Commands(clitest.Version), topics.Commands(clitest.Version, settings.Alter(clitest.Version)), settings.Commands(clitest.Version, noServe{}), records.Commands(clitest.Version))...)
+})
+
+// noServe is told nothing.
+type noServe struct{}
+
+func (noServe) Register(*cobra.Command) {}
+
+func (noServe) Told(*cobra.Command) (settings.Told, error) { return settings.Told{}, nil }

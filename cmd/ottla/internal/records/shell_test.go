@@ -1,0 +1,17 @@
+package records
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ottla-io/ottla/cmd/ottla/internal/clitest"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/groups"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/settings"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/topics"
+)
+
+// shell has the commands that these tests type.
+var shell = clitest.Shell(func() *cobra.Command {
+	return clitest.Root(slices.Concat(Commands(clitest.Version), groups.Commands(clitest.Version), topics.Commands(clitest.Version, settings.Alter(clitest.Version)))...)
+})

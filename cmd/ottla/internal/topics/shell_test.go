@@ -1,0 +1,16 @@
+package topics
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ottla-io/ottla/cmd/ottla/internal/clitest"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/records"
+	"github.com/ottla-io/ottla/cmd/ottla/internal/settings"
+)
+
+// shell has the commands that these tests type.
+var shell = clitest.Shell(func() *cobra.Command {
+	return clitest.Root(slices.Concat(Commands(clitest.Version, settings.Alter(clitest.Version)), records.Commands(clitest.Version))...)
+})

@@ -409,3 +409,31 @@ func BenchmarkSimSwitch(b *testing.B) {
 		}
 	})
 }
+
+// TestParallel: each index once, on no more goroutines than were asked for, and all before it returns.
+func TestParallel(t *testing.T) {
+	for _, n := range []int{0, 1, 3, 100} {
+		for _, workers := range []int{0, 1, 4} {
+			sim := NewSim(uint64(n))
+			sim.Run(func() {
+				calls := make([]int, n)
+				now, most := 0, 0 // simulated goroutines take turns
+				Parallel(sim, "test", workers, n, func(i int) {
+					calls[i]++
+					now++
+					most = max(most, now)
+					sim.NewSignal().WaitFor(time.Millisecond)
+					now--
+				})
+				for i, c := range calls {
+					if c != 1 {
+						t.Errorf("%d of %d with %d workers: called %d times", i, n, workers, c)
+					}
+				}
+				if want := min(n, max(workers, 1)); most != want || now != 0 {
+					t.Errorf("%d with %d workers: %d at a time, want %d; %d run on", n, workers, most, want, now)
+				}
+			})
+		}
+	}
+}

@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"sync/atomic"
-
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/run"
 )
@@ -10,31 +8,9 @@ import (
 // startWorkers bounds the goroutines that open logs at the same time: enough for a disk to have something to choose from.
 const startWorkers = 16
 
-// parallel calls fn for 0 to n-1 on a few goroutines, the caller's among them, and returns when all are done.
+// parallel calls fn for 0 to n-1, several at a time.
 func parallel(env run.Env, n int, fn func(i int)) {
-	workers := min(n, startWorkers)
-	if workers <= 1 {
-		for i := range n {
-			fn(i)
-		}
-		return
-	}
-	var next, left atomic.Int32
-	left.Store(int32(workers))
-	done := env.NewSignal()
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			fn(i)
-		}
-		if left.Add(-1) == 0 {
-			done.Set()
-		}
-	}
-	for range workers - 1 {
-		env.Go("storage parallel", work)
-	}
-	work()
-	done.Wait()
+	run.Parallel(env, "storage parallel", startWorkers, n, fn)
 }
 
 // Wanted is a log that will be opened.

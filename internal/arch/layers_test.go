@@ -10,6 +10,7 @@ import (
 var (
 	doors   = []string{"ids", "run", "vfs", "transport", "config", "quota"}
 	formats = []string{"wire", "record", "producerstate", "manifest", "logfiles"}
+	parts   = []string{"background", "epochs", "compaction"} // of storage; nobody else may use them
 	engines = []string{"storage", "metadata", "machine", "peer"}
 	rules   = []string{"quorum", "partition", "machine/controller", "machine/group", "machine/txn", "security", "telemetry"}
 
@@ -33,8 +34,13 @@ var allowed = map[string][]string{
 	"manifest":      words,
 	"logfiles":      words,
 
+	// What storage is made of, each for itself: nobody else uses them.
+	"background": {"run"},
+	"epochs":     {"ids", "logfiles"},
+	"compaction": {"ids", "record", "producerstate"}, // pure
+
 	// 2. Engines.
-	"storage":  join(doors, formats...),
+	"storage":  join(doors, slices.Concat(formats, parts)...),
 	"metadata": join(words, formats...), // pure
 	"machine":  join(doors, formats...),
 	"peer":     join(doors, formats...),

@@ -1,4 +1,4 @@
-package storage
+package compaction
 
 import (
 	"fmt"
@@ -25,24 +25,28 @@ type filter struct {
 	records, retained, keyless int64
 }
 
-// outcome is what becomes of a batch.
-type outcome uint8
+// Outcome is what becomes of a batch.
+type Outcome uint8
 
 const (
-	dropped outcome = iota
-	emptied
-	verbatim
-	rebuilt
+	// Dropped: it goes.
+	Dropped Outcome = iota
+	// Emptied: it stays without its records, as record.Batch.AppendEmptied makes it.
+	Emptied
+	// Verbatim: it stays as it is.
+	Verbatim
+	// Rebuilt: Round.AppendRebuilt makes what takes its place.
+	Rebuilt
 )
 
-// decide looks at one batch, in the order of the log. After rebuilt, the builder holds the new one.
-func (f *filter) decide(b record.Batch) (outcome, error) {
+// decide looks at one batch, in the order of the log. After Rebuilt, the builder holds the new one.
+func (f *filter) decide(b record.Batch) (Outcome, error) {
 	discard, emptyTxn := false, false
 	if b.IsControl() {
 		// Markers wait for the delete horizon like tombstones, once all data of their transaction is gone.
 		empty, err := f.txns.control(b)
 		if err != nil {
-			return dropped, fmt.Errorf("%w: %w", errTorn, err)
+			return Dropped, err
 		}
 		emptyTxn = empty
 		discard = empty && b.HasDeleteHorizon() && b.DeleteHorizonMs() <= f.nowMs
@@ -60,21 +64,21 @@ func (f *filter) decide(b record.Batch) (outcome, error) {
 		defer records.Close()
 		var err error
 		if whole, tombstones, err = f.sift(b, &records); err != nil {
-			return dropped, err
+			return Dropped, err
 		}
 	}
 	switch {
 	case len(f.kept) == 0 && stays:
-		return emptied, nil
+		return Emptied, nil
 	case len(f.kept) == 0:
-		return dropped, nil
+		return Dropped, nil
 	}
 	f.retained += int64(len(f.kept))
 	if whole && (b.HasDeleteHorizon() || !tombstones && !emptyTxn) {
-		return verbatim, nil
+		return Verbatim, nil
 	}
 	f.prepare(b, tombstones || emptyTxn)
-	return rebuilt, nil
+	return Rebuilt, nil
 }
 
 // isLastOfProducer tells that the producer's state after a restart comes from this batch: its last data, or, where it has none, a marker of its epoch.
@@ -96,7 +100,7 @@ func (f *filter) sift(b record.Batch, records *record.Iterator) (whole, tombston
 	for records.Next() {
 		r := records.Record()
 		if r.Offset <= previous || r.Offset > last {
-			return false, false, fmt.Errorf("%w: record offset %d after %d in a batch up to %d", errTorn, r.Offset, previous, last)
+			return false, false, fmt.Errorf("record offset %d after %d in a batch up to %d", r.Offset, previous, last)
 		}
 		previous = r.Offset
 		f.records++
@@ -108,7 +112,7 @@ func (f *filter) sift(b record.Batch, records *record.Iterator) (whole, tombston
 		f.kept = append(f.kept, *r)
 	}
 	if err := records.Err(); err != nil {
-		return false, false, fmt.Errorf("%w: %w", errTorn, err)
+		return false, false, err
 	}
 	return whole, tombstones, nil
 }

@@ -58,7 +58,7 @@ func (l *Log) appendOne(b record.Batch, epoch ids.LeaderEpoch, nowMs int64) (ids
 	if err := l.writable(); err != nil {
 		return notRolled, Appended{}, err
 	}
-	if latest := l.epochs.latest(); epoch < latest {
+	if latest := l.epochs.Latest(); epoch < latest {
 		return notRolled, Appended{}, fmt.Errorf("append with epoch %d after %d: %w", epoch, latest, ErrStaleEpoch)
 	}
 	logAppendTime := int64(-1)
@@ -109,7 +109,7 @@ func (l *Log) appendAll(batches []byte, nowMs int64) (ids.Offset, Appended, erro
 	if err := l.readProducers(); err != nil {
 		return notRolled, Appended{}, err
 	}
-	next, epoch := l.LogEnd(), l.epochs.latest()
+	next, epoch := l.LogEnd(), l.epochs.Latest()
 	all := span{base: -1, maxTimestamp: record.NoTimestamp}
 	for rest := batches; len(rest) > 0; {
 		b, tail, err := record.Next(rest)
@@ -227,7 +227,7 @@ func (l *Log) noteBatches(s *segment, data []byte, position int64) {
 		if err != nil {
 			panic("storage: appended bytes are not whole batches: " + err.Error())
 		}
-		l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+		l.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
 		s.noteBatch(b, position, len(b), l.cfg.IndexIntervalBytes)
 		if b.HasProducer() {
 			l.noteProducer(s, b)

@@ -152,7 +152,7 @@ func (l *Log) inPlace(b record.Batch, next, bound ids.Offset) error {
 	if b.LastOffset() >= bound {
 		return fmt.Errorf("%w: offset %d lies before offset %d", errTorn, b.LastOffset(), bound)
 	}
-	if want, have := l.epochs.at(b.LastOffset()), b.LeaderEpoch(); want >= 0 && have != ids.NoLeaderEpoch && want != have {
+	if want, have := l.epochs.At(b.LastOffset()), b.LeaderEpoch(); want >= 0 && have != ids.NoLeaderEpoch && want != have {
 		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d; if it is that file which is damaged, remove it while the broker is stopped", errTorn, b.BaseOffset(), have, logfiles.Epochs, want)
 	}
 	return nil

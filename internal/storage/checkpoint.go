@@ -27,3 +27,16 @@ func readOffsetCheckpoint(fsys vfs.FS, path string) (logfiles.OffsetCheckpoint, 
 	}
 	return out, nil
 }
+
+// readEpochs reads leader-epoch-checkpoint. Any error, fs.ErrNotExist included, means: derive the epochs from the batches.
+func readEpochs(fsys vfs.FS, path string) ([]logfiles.EpochStart, error) {
+	data, err := vfs.ReadWhole(fsys, path, 64<<20)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := logfiles.ParseEpochs(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return entries, nil
+}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/background"
+	"github.com/ottla-io/ottla/internal/compaction"
 	"github.com/ottla-io/ottla/internal/vfs"
 )
 
@@ -44,14 +46,14 @@ func (c CleanerConfig) withDefaults() CleanerConfig {
 // cleaner compacts the logs of a store, one at a time, that with the greatest share of dirty bytes first: Kafka's LogCleaner with one thread.
 type cleaner struct {
 	store *Store
-	task  *task
+	task  *background.Task
 
 	// Only steps use these, and Close after the last.
-	pass     pass // over the logs of all directories
+	pass     background.Pass[*Log] // over the logs of all directories
 	seen     CleanerStats
 	best     cleanRange
-	current  *compaction
-	throttle throttle
+	current  *logCompaction
+	throttle compaction.Throttle
 
 	mu    sync.Mutex // guards the rest; held for memory only
 	cfg   CleanerConfig
@@ -83,9 +85,9 @@ func (s *Store) Cleaner() CleanerStats {
 
 func (c *cleaner) init(s *Store) {
 	c.store, c.cfg = s, s.cfg.Cleaner
-	c.task = s.work.add(BackgroundCompaction, bulk, c)
+	c.task = s.work.add(BackgroundCompaction, background.Bulk, c)
 	if !c.cfg.Off {
-		s.work.wakeIn(c.task, c.cfg.backoff())
+		s.work.WakeIn(c.task, c.cfg.backoff())
 	}
 }
 
@@ -97,7 +99,7 @@ func (s *Store) SetCleaner(cfg CleanerConfig) {
 	off := c.cfg.Off
 	c.mu.Unlock()
 	if !off {
-		s.work.wake(c.task, 0)
+		s.work.Wake(c.task, 0)
 	}
 }
 
@@ -112,10 +114,10 @@ func (c CleanerConfig) backoff() time.Duration { return time.Duration(c.BackoffM
 // bufferBytes is the size of the buffer for reading, and of that for writing.
 func (c CleanerConfig) bufferBytes() int { return max(c.BufferBytes/2, 4<<10) }
 
-func (c *cleaner) step(s *slice) time.Duration {
+func (c *cleaner) Step(s *background.Slice) time.Duration {
 	env, cfg := c.store.env(), c.config()
 	if cfg.Off {
-		return never
+		return background.Never
 	}
 	if c.current == nil {
 		if complete := c.look(s); !complete {
@@ -128,15 +130,15 @@ func (c *cleaner) step(s *slice) time.Duration {
 		c.best = cleanRange{}
 	}
 	if cfg.MaxBytesPerSecond > 0 {
-		s.limit = min(s.limit, max(int64(cfg.MaxBytesPerSecond/4), stepBytes))
+		s.Limit(max(int64(cfg.MaxBytesPerSecond/4), stepBytes))
 	}
-	before := s.bytes
-	done, err := c.current.step(s, s.spend)
+	before := s.Spent()
+	done, err := c.current.step(s, s.Spend)
 	ended := false
 	if done || err != nil {
 		ended = c.end(err)
 	}
-	next := c.throttle.after(env.Monotonic(), s.bytes-before, cfg.MaxBytesPerSecond)
+	next := c.throttle.After(env.Monotonic(), s.Spent()-before, cfg.MaxBytesPerSecond)
 	if ended {
 		next = max(next, env.Monotonic()+cfg.backoff())
 	}
@@ -144,17 +146,19 @@ func (c *cleaner) step(s *slice) time.Duration {
 }
 
 // look goes over the logs for the one to compact, in bounded pieces; true once it has seen them all.
-func (c *cleaner) look(s *slice) bool {
-	if c.pass.logs == nil {
+func (c *cleaner) look(s *background.Slice) bool {
+	if c.pass.Idle() {
 		c.best, c.seen = cleanRange{}, CleanerStats{}
+		var logs []*Log
 		for _, d := range c.store.dirs {
 			if d.err() == nil {
-				c.pass.logs = append(c.pass.logs, c.store.logsIn(d)...)
+				logs = append(logs, c.store.logsIn(d)...)
 			}
 		}
+		c.pass.Begin(logs)
 	}
 	nowMs := c.store.env().Now().UnixMilli()
-	if complete := c.pass.each(s, func(l *Log) { c.consider(l, nowMs) }); !complete {
+	if complete := c.pass.Each(s, func(l *Log) { c.consider(l, nowMs) }); !complete {
 		return false
 	}
 	c.mu.Lock()
@@ -183,8 +187,8 @@ func (c *cleaner) consider(l *Log, nowMs int64) {
 	if !ok {
 		return
 	}
-	c.seen.MaxDirtyRatio = max(c.seen.MaxDirtyRatio, r.ratio())
-	if r.due(cfg) && (c.best.log == nil || r.ratio() > c.best.ratio()) {
+	c.seen.MaxDirtyRatio = max(c.seen.MaxDirtyRatio, r.Ratio())
+	if r.Due(cfg.MinCleanableRatio) && (c.best.log == nil || r.Ratio() > c.best.Ratio()) {
 		c.best = r
 	}
 }
@@ -243,16 +247,4 @@ func (c *cleaner) stop() {
 		c.current.close()
 		c.current = nil
 	}
-}
-
-// throttle holds compaction to a rate, as a debt that is paid by waiting.
-type throttle struct{ until time.Duration }
-
-// after is when the next step may run, after one that read and wrote so many bytes, at a rate in bytes a second; 0: at once.
-func (t *throttle) after(now time.Duration, bytes int64, rate float64) time.Duration {
-	if rate <= 0 {
-		return 0
-	}
-	t.until = max(t.until, now) + time.Duration(float64(bytes)/rate*float64(time.Second))
-	return t.until
 }

@@ -3,33 +3,15 @@ package storage
 import (
 	"slices"
 
+	"github.com/ottla-io/ottla/internal/compaction"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
 )
 
-// cleanRange is what compaction could do for one log now, as Kafka's LogToClean.
-//
-//	logStart ≤ firstDirty ≤ firstUncleanable ≤ recovery point ≤ durableEnd
+// cleanRange is what compaction could do for one log now.
 type cleanRange struct {
 	log *Log
-	// firstDirty: below it each key has one record, but for tombstones whose time comes. firstUncleanable: nothing from there on may be compacted yet.
-	firstDirty, firstUncleanable ids.Offset
-	cleanBytes, cleanableBytes   int64
-	// overdue: a dirty record is older than max.compaction.lag.ms.
-	overdue bool
-}
-
-// ratio is the share of dirty bytes among those that a compaction would read.
-func (r *cleanRange) ratio() float64 {
-	if total := r.cleanBytes + r.cleanableBytes; total > 0 {
-		return float64(r.cleanableBytes) / float64(total)
-	}
-	return 0
-}
-
-// due tells that the log's settings ask for a compaction now.
-func (r *cleanRange) due(cfg LogConfig) bool {
-	return r.overdue && r.cleanableBytes > 0 || r.ratio() > cfg.MinCleanableRatio
+	compaction.Range
 }
 
 // cleanable finds the range; ok is false for a log that has nothing to compact.
@@ -41,37 +23,32 @@ func (l *Log) cleanable(nowMs int64) (r cleanRange, ok bool, err error) {
 	}
 	sealed := segments[:len(segments)-1]
 	start := l.LogStart()
-	r.firstDirty, ok = l.dir.firstDirty(l.tp)
-	if !ok || r.firstDirty < start || r.firstDirty > l.LogEnd() {
-		r.firstDirty = start // never compacted; or deleted, or lost, beyond the checkpoint
+	r.FirstDirty, ok = l.dir.firstDirty(l.tp)
+	if !ok || r.FirstDirty < start || r.FirstDirty > l.LogEnd() {
+		r.FirstDirty = start // never compacted; or deleted, or lost, beyond the checkpoint
 	}
-	from := max(segmentAt(sealed, r.firstDirty), 0)
+	from := max(segmentAt(sealed, r.FirstDirty), 0)
 	dirty := sealed[from:]
-	if r.firstDirty >= segments[len(sealed)].base {
+	if r.FirstDirty >= segments[len(sealed)].base {
 		dirty = nil
 	}
-	if r.firstUncleanable, err = l.firstUncleanable(cfg, segments, dirty, nowMs); err != nil {
+	if r.FirstUncleanable, err = l.firstUncleanable(cfg, segments, dirty, nowMs); err != nil {
 		return r, false, err
 	}
-	if i := segmentAt(segments, r.firstUncleanable); i >= 0 {
-		r.firstUncleanable = max(segments[i].base, r.firstDirty)
+	if i := segmentAt(segments, r.FirstUncleanable); i >= 0 {
+		r.FirstUncleanable = max(segments[i].base, r.FirstDirty)
 	} else {
-		r.firstUncleanable = r.firstDirty
+		r.FirstUncleanable = r.FirstDirty
 	}
 	for i, s := range sealed {
-		switch {
-		case s.base < r.firstDirty && (i+1 == len(sealed) || segments[i+1].base <= r.firstDirty):
-			r.cleanBytes += s.size.Load()
-		case segments[i+1].base <= r.firstUncleanable:
-			r.cleanableBytes += s.size.Load()
-		}
+		r.Count(s.base, segments[i+1].base, s.size.Load(), i+1 == len(sealed))
 	}
 	if cfg.MaxCompactionLagMs > 0 && cfg.MaxCompactionLagMs < longestMs {
-		if r.overdue, err = overdue(dirty, nowMs-cfg.MaxCompactionLagMs); err != nil {
+		if r.Overdue, err = overdue(dirty, nowMs-cfg.MaxCompactionLagMs); err != nil {
 			return r, false, err
 		}
 	}
-	return r, r.cleanBytes+r.cleanableBytes > 0, nil
+	return r, r.Some(), nil
 }
 
 // firstUncleanable is the least of: the active segment, the last stable offset, the segments with records younger than min.compaction.lag.ms, and those that

@@ -21,7 +21,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	s.work.stop()
+	s.work.Stop()
 	s.cleaner.stop()
 	var errs []error
 	for _, d := range s.dirs {
@@ -124,8 +124,8 @@ func (d *directory) renameEpochs(logs []*Log) error {
 	}
 	for _, l := range logs {
 		if l.settling {
-			entries, _ := l.epochs.snapshot()
-			l.epochs.written(entries)
+			entries, _ := l.epochs.Snapshot()
+			l.epochs.Written(entries)
 		}
 	}
 	return nil
@@ -165,7 +165,7 @@ func (l *Log) settle() (paths []string, err error) {
 	if l.failure.Load() != nil {
 		return nil, nil
 	}
-	if entries, dirty := l.epochs.snapshot(); dirty && l.created {
+	if entries, dirty := l.epochs.Snapshot(); dirty && l.created {
 		path := l.path + "/" + logfiles.Epochs + vfs.TempSuffix
 		if err := vfs.WriteWhole(l.store.cfg.FS, path, logfiles.EncodeEpochs(entries), false); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/background"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/record"
 	"github.com/ottla-io/ottla/internal/run"
@@ -82,11 +83,9 @@ func benchLog(b *testing.B, codec record.Codec, records, batch, size int) (*Log,
 			b.Fatalf("cleanable: %v %v", ok, err)
 		}
 		c := store.cleaner.beginCompaction(r, store.cleaner.config())
-		s := &slice{env: run.OS(), pace: &store.work.pace}
 		for done := false; !done; {
-			s.begin(run.OS().Monotonic())
-			s.bytes = 0
-			if done, err = c.step(s, s.spend); err != nil {
+			s := background.IdleSlice(run.OS())
+			if done, err = c.step(s, s.Spend); err != nil {
 				b.Fatal(err)
 			}
 		}

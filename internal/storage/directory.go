@@ -132,7 +132,7 @@ func (d *directory) measure() {
 	low := d.low.Load()
 	switch {
 	case !low && usable < reserve && d.low.CompareAndSwap(false, true):
-		d.store.work.wakeIn(d.store.work.spaces, lowSpaceCheck)
+		d.store.work.WakeIn(d.store.work.spaces, lowSpaceCheck)
 	case low && usable >= reserve+reserve/4 && d.low.CompareAndSwap(true, false):
 	default:
 		return

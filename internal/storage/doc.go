@@ -5,6 +5,9 @@
 // watermarks' rules: it is told an epoch and given whole, validated batches. replication appends and reads; the
 // adapters of machines do so for internal topics; inspect reads the same files offline.
 //
+// What can be said without its locks and its files lies elsewhere: names and small formats in logfiles, manifest and producerstate, the rules of compaction in
+// compaction, leader epochs in epochs, the scheduler of background work in background, whole files in vfs.
+//
 // # Offsets of one log
 //
 //	logStart ≤ durableEnd ≤ logEnd
@@ -30,7 +33,7 @@
 //
 // # Compaction
 //
-// A store compacts its logs in the background, one at a time (see cleaner, compaction and swap). What it does to them is what Kafka's LogCleaner does: below the
+// A store compacts its logs in the background, one at a time (see cleaner, logCompaction and swap). What it does to them, by the rules of package compaction, is what Kafka's LogCleaner does: below the
 // first dirty offset, which cleaner-offset-checkpoint holds, each key has its newest record only, but for tombstones and transaction markers whose time has not
 // come. Offsets never change; some are missing. The last batch of each producer stays, without its records if need be, and so does the last of what was compacted.
 //

@@ -155,7 +155,7 @@ func (f *flusher) turn() bool {
 		}
 	}
 	if f.now {
-		f.dir.store.work.pace.noteForeground(f.env.Monotonic())
+		f.dir.store.work.NoteForeground(f.env.Monotonic())
 	}
 	logs := f.take()
 	f.mu.Unlock()

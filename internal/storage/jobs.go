@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/background"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
@@ -16,13 +17,13 @@ import (
 func (d *directory) addJobs() {
 	w := &d.store.work
 	d.checkpoints = checkpoints{dir: d}
-	d.checkpoints.task = w.add(BackgroundCheckpoint, steady, &d.checkpoints)
+	d.checkpoints.task = w.add(BackgroundCheckpoint, background.Steady, &d.checkpoints)
 	d.retention = retention{dir: d}
-	d.retention.task = w.add(BackgroundRetention, steady, &d.retention)
+	d.retention.task = w.add(BackgroundRetention, background.Steady, &d.retention)
 	d.expiry = expiry{dir: d}
-	d.expiry.task = w.add(BackgroundExpiry, bulk, &d.expiry)
-	for _, t := range []*task{d.retention.task, d.expiry.task} {
-		w.wakeIn(t, d.store.retentionCheck())
+	d.expiry.task = w.add(BackgroundExpiry, background.Bulk, &d.expiry)
+	for _, t := range []*background.Task{d.retention.task, d.expiry.task} {
+		w.WakeIn(t, d.store.retentionCheck())
 	}
 }
 
@@ -34,11 +35,11 @@ func (s *Store) retentionCheck() time.Duration {
 type overdueFlushes struct{ store *Store }
 
 // flushWithin serves flush.ms: the first of several deadlines counts.
-func (w *background) flushWithin(d time.Duration) { w.wakeIn(w.flushes, d) }
+func (w *work) flushWithin(d time.Duration) { w.WakeIn(w.flushes, d) }
 
-func (j overdueFlushes) step(*slice) time.Duration {
+func (j overdueFlushes) Step(*background.Slice) time.Duration {
 	env := j.store.env()
-	now, next := env.Now().UnixMilli(), never
+	now, next := env.Now().UnixMilli(), background.Never
 	for _, d := range j.store.dirs {
 		for _, l := range d.flusher.waiting() {
 			l.mu.Lock()
@@ -61,9 +62,9 @@ const lowSpaceCheck = time.Second
 // lowSpace looks at the directories below their reserve.
 type lowSpace struct{ store *Store }
 
-func (j lowSpace) step(*slice) time.Duration {
+func (j lowSpace) Step(*background.Slice) time.Duration {
 	if !j.store.measureLow() {
-		return never
+		return background.Never
 	}
 	return j.store.env().Monotonic() + lowSpaceCheck
 }
@@ -94,7 +95,7 @@ type discarded struct {
 }
 
 // discard removes paths after delay.
-func (w *background) discard(delay time.Duration, paths ...string) {
+func (w *work) discard(delay time.Duration, paths ...string) {
 	due := w.store.env().Monotonic() + delay
 	r := &w.removals
 	r.mu.Lock()
@@ -102,7 +103,7 @@ func (w *background) discard(delay time.Duration, paths ...string) {
 		r.list = append(r.list, discarded{due, p})
 	}
 	r.mu.Unlock()
-	w.wake(w.removes, due)
+	w.Wake(w.removes, due)
 }
 
 // take cuts the paths that are due from the list, and tells when the next one is.
@@ -110,7 +111,7 @@ func (r *removals) take(now time.Duration) (due []discarded, next time.Duration)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keep := r.list[:0]
-	next = never
+	next = background.Never
 	for _, d := range r.list {
 		if d.due <= now {
 			due = append(due, d)
@@ -123,13 +124,13 @@ func (r *removals) take(now time.Duration) (due []discarded, next time.Duration)
 	return due, next
 }
 
-func (r *removals) step(s *slice) time.Duration {
+func (r *removals) Step(s *background.Slice) time.Duration {
 	due, next := r.take(r.store.env().Monotonic())
 	for len(due) > 0 {
 		if err := r.store.cfg.FS.RemoveAll(due[0].path); err != nil {
 			r.store.problem("remove "+due[0].path, err)
 		}
-		if due = due[1:]; s.over() {
+		if due = due[1:]; s.Over() {
 			break
 		}
 	}
@@ -148,10 +149,10 @@ func (r *removals) step(s *slice) time.Duration {
 // the watermarks then. One checkpoint is several steps: the logs are made ready one by one, then the files are written.
 type checkpoints struct {
 	dir  *directory
-	task *task
+	task *background.Task
 	due  atomic.Int64 // Env.Monotonic; 0: nothing was flushed since the last
 
-	pass       pass
+	pass       background.Pass[*Log]
 	run        *checkpoint // under way; nil: none
 	watermarks bool
 }
@@ -162,11 +163,11 @@ func (c *checkpoints) want() {
 	if c.due.Load() == 0 {
 		due := w.store.env().Monotonic() + c.delay()
 		if c.due.CompareAndSwap(0, int64(due)) {
-			w.wake(c.task, due)
+			w.Wake(c.task, due)
 		}
 	}
 	if c.dir.flushedBytes.Load() >= w.store.cfg.CheckpointBytes {
-		w.wake(c.task, 0)
+		w.Wake(c.task, 0)
 	}
 }
 
@@ -182,13 +183,13 @@ func (c *checkpoints) next() time.Duration {
 	if due := c.due.Load(); due != 0 {
 		return time.Duration(due)
 	}
-	return never
+	return background.Never
 }
 
-func (c *checkpoints) step(s *slice) time.Duration {
+func (c *checkpoints) Step(s *background.Slice) time.Duration {
 	d := c.dir
 	if d.err() != nil {
-		return never
+		return background.Never
 	}
 	if c.run == nil {
 		next := c.next()
@@ -202,17 +203,17 @@ func (c *checkpoints) step(s *slice) time.Duration {
 			c.due.Store(0)
 		}
 		c.run = d.beginCheckpoint(false)
-		c.pass.begin(d)
+		c.pass.Begin(d.store.logsIn(d))
 	}
 	run := c.run
-	if !c.pass.each(s, run.prepare) {
+	if !c.pass.Each(s, run.prepare) {
 		return 0
 	}
 	if len(run.epochs) > 0 {
 		run.writeEpochs()
 		return 0
 	}
-	c.run, c.pass = nil, pass{}
+	c.run, c.pass = nil, background.Pass[*Log]{}
 	if err := run.write(c.watermarks); err != nil && d.err() == nil {
 		d.store.problem("write checkpoints in "+d.path, err)
 	}
@@ -264,7 +265,7 @@ func (c *checkpoint) prepare(l *Log) {
 	if point, _, _ := c.dir.points(l.tp); durable == point {
 		return
 	}
-	_, dirty := l.epochs.snapshot()
+	_, dirty := l.epochs.Snapshot()
 	if dirty && c.budget <= 0 && !c.all || !l.prepareCheckpoint(durable) {
 		c.skipped = true
 		return
@@ -294,14 +295,14 @@ func (c *checkpoint) writeEpochs() {
 func (l *Log) writeEpochs() error {
 	l.naming.Lock() // else another log's directory could have the path by now
 	defer l.naming.Unlock()
-	entries, dirty := l.epochs.snapshot()
+	entries, dirty := l.epochs.Snapshot()
 	if !dirty || l.failure.Load() != nil {
 		return nil
 	}
 	if err := vfs.Replace(l.store.cfg.FS, l.path, logfiles.Epochs, logfiles.EncodeEpochs(entries)); err != nil {
 		return err
 	}
-	l.epochs.written(entries)
+	l.epochs.Written(entries)
 	return nil
 }
 
@@ -363,24 +364,24 @@ func (d *directory) checkpoint() error {
 // retention applies retention to the logs of one directory, with one write of their log starts for each step.
 type retention struct {
 	dir  *directory
-	task *task
-	pass pass
+	task *background.Task
+	pass background.Pass[*Log]
 }
 
-func (r *retention) step(s *slice) time.Duration {
+func (r *retention) Step(s *background.Slice) time.Duration {
 	d := r.dir
 	if d.err() != nil {
-		return never
+		return background.Never
 	}
-	if r.pass.logs == nil {
+	if r.pass.Idle() {
 		d.pressed.Store(false) // whatever became of it
 		d.measure()
 		d.restoreReserve()
+		r.pass.Begin(d.store.logsIn(d))
 	}
-	r.pass.begin(d)
 	nowMs := d.store.env().Now().UnixMilli()
 	var raises []raise
-	complete := r.pass.each(s, func(l *Log) {
+	complete := r.pass.Each(s, func(l *Log) {
 		r, err := l.planRetention(nowMs)
 		if err != nil {
 			d.store.problem("apply retention to "+l.tp.String(), err)
@@ -404,15 +405,17 @@ func (r *retention) step(s *slice) time.Duration {
 // expiry forgets the producers of one directory's logs that were idle for producer.id.expiration.ms.
 type expiry struct {
 	dir  *directory
-	task *task
-	pass pass
+	task *background.Task
+	pass background.Pass[*Log]
 }
 
-func (e *expiry) step(s *slice) time.Duration {
+func (e *expiry) Step(s *background.Slice) time.Duration {
 	store := e.dir.store
-	e.pass.begin(e.dir)
+	if e.pass.Idle() {
+		e.pass.Begin(store.logsIn(e.dir))
+	}
 	nowMs := store.env().Now().UnixMilli()
-	if !e.pass.each(s, func(l *Log) { l.expireProducers(nowMs) }) {
+	if !e.pass.Each(s, func(l *Log) { l.expireProducers(nowMs) }) {
 		return 0
 	}
 	return store.env().Monotonic() + store.retentionCheck()

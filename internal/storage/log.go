@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ottla-io/ottla/internal/epochs"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/vfs"
@@ -27,7 +28,7 @@ type Log struct {
 	onDurable                 atomic.Pointer[func(ids.Offset)]
 	queued                    atomic.Bool // in the flusher's list, or about to be
 	hints                     hints
-	epochs                    epochCache
+	epochs                    epochs.Cache
 	durableWaits              durableWaits
 	truncations               atomic.Int64 // one more when a truncation begins and when it ends: odd while one is under way
 	uncleanable               atomic.Bool  // compaction failed, and is not tried again
@@ -99,15 +100,15 @@ func (l *Log) SetHighWatermark(offset ids.Offset) {
 func (l *Log) HighWatermark() ids.Offset { return ids.Offset(l.highWatermark.Load()) }
 
 // EpochAt is the leader epoch of the batch at offset, NoLeaderEpoch if unknown.
-func (l *Log) EpochAt(offset ids.Offset) ids.LeaderEpoch { return l.epochs.at(offset) }
+func (l *Log) EpochAt(offset ids.Offset) ids.LeaderEpoch { return l.epochs.At(offset) }
 
 // LatestEpoch is the newest epoch in the log, NoLeaderEpoch if it has none.
-func (l *Log) LatestEpoch() ids.LeaderEpoch { return l.epochs.latest() }
+func (l *Log) LatestEpoch() ids.LeaderEpoch { return l.epochs.Latest() }
 
 // EndOffsetForEpoch answers OffsetForLeaderEpoch: the largest epoch at or below the asked one, and the offset where it ends (KIP-101,
 // KIP-279). (NoLeaderEpoch, -1) if the epoch is newer than the log's or unknown.
 func (l *Log) EndOffsetForEpoch(epoch ids.LeaderEpoch) (ids.LeaderEpoch, ids.Offset) {
-	return l.epochs.endOffset(epoch, l.LogEnd())
+	return l.epochs.EndOffset(epoch, l.LogEnd())
 }
 
 // Err is why the log doesn't serve: *OfflineError, *CorruptError, ErrClosed, or nil.
@@ -147,7 +148,7 @@ func (l *Log) SetConfig(cfg LogConfig) {
 	l.cfg = cfg.withDefaults()
 	l.mu.Unlock()
 	if l.dir.low.Load() { // perhaps it is a lower retention, to make room
-		l.store.work.wake(l.dir.retention.task, 0)
+		l.store.work.Wake(l.dir.retention.task, 0)
 	}
 }
 

@@ -201,7 +201,7 @@ func (r *raise) apply() {
 	start := max(l.LogStart(), r.to)
 	r.moved = start > l.LogStart()
 	l.logStart.Store(int64(start))
-	l.epochs.truncateStart(start)
+	l.epochs.TruncateStart(start)
 	segments := l.list()
 	n := 0
 	for n+1 < len(segments) && segments[n+1].base <= start {

@@ -19,7 +19,7 @@ type FoundOffset struct {
 // Earliest is the log start with the epoch of the batch there, as ListOffsets answers timestamp -2.
 func (l *Log) Earliest() FoundOffset {
 	start := l.LogStart()
-	return FoundOffset{start, record.NoTimestamp, l.epochs.at(start)}
+	return FoundOffset{start, record.NoTimestamp, l.epochs.At(start)}
 }
 
 // OffsetForTimestamp finds the first record below limit whose timestamp is timestampMs or later, as ListOffsets asks; ok is false if there is none.

@@ -86,9 +86,11 @@ func (r *recovery) fromManifest() bool {
 	active.statsKnown, active.trimmed = true, true
 	active.bytesSinceIndex = int(active.size.Load()) - int(e.LastOffset.Value)
 	l.setSegments(segments)
-	for _, epoch := range e.Epochs {
-		l.epochs.entries = append(l.epochs.entries, logfiles.EpochStart(epoch))
+	starts := make([]logfiles.EpochStart, len(e.Epochs))
+	for i, epoch := range e.Epochs {
+		starts[i] = logfiles.EpochStart(epoch)
 	}
+	l.epochs.Load(starts)
 	l.logStart.Store(int64(e.LogStart))
 	l.logEnd.Store(int64(e.LogEnd))
 	l.durable.Store(int64(e.LogEnd))
@@ -115,7 +117,7 @@ func (l *Log) manifestEntry() (manifest.Log, bool) {
 	if err != nil || !l.onlyItsFiles(entries) {
 		return manifest.Log{}, false
 	}
-	epochs, dirty := l.epochs.snapshot()
+	epochs, dirty := l.epochs.Snapshot()
 	e := manifest.Log{
 		Topic: l.tp, ID: l.id, Listing: hashListing(entries), LogStart: l.LogStart(), LogEnd: l.LogEnd(),
 		Producers: l.producers.unread || l.producers.state != nil && l.producers.state.Len() > 0,

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ottla-io/ottla/internal/background"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/manifest"
@@ -77,7 +78,7 @@ type MoveState struct {
 // moves are the moves under way, as a job of the background work.
 type moves struct {
 	store *Store
-	task  *task
+	task  *background.Task
 	mu    sync.Mutex // guards the list; held for memory only
 	list  []*Move
 }
@@ -110,7 +111,7 @@ func (s *Store) MoveLog(l *Log, path string, ready func(*Move)) error {
 		m.list = append(m.list, &Move{store: s, log: l, to: to, ready: ready, path: to.path + "/" + logfiles.DiscardedName(l.tp, id, logfiles.FutureDirSuffix),
 			copied: make(map[*segment]*copiedSegment)})
 	}
-	s.work.wake(m.task, 0)
+	s.work.Wake(m.task, 0)
 	return nil
 }
 
@@ -128,11 +129,11 @@ func (s *Store) Moves() []MoveState {
 }
 
 // step goes on with the first move that can: one after the other, they are no faster side by side on one disk.
-func (j *moves) step(s *slice) time.Duration {
+func (j *moves) Step(s *background.Slice) time.Duration {
 	j.mu.Lock()
 	list := slices.Clone(j.list)
 	j.mu.Unlock()
-	next := never
+	next := background.Never
 	for _, m := range list {
 		wait := m.step(s)
 		if m.over {
@@ -150,7 +151,7 @@ func (j *moves) step(s *slice) time.Duration {
 }
 
 // step does a bounded piece of one move, and tells how long to wait with the next.
-func (m *Move) step(s *slice) time.Duration {
+func (m *Move) step(s *background.Slice) time.Duration {
 	if m.cancelled.Load() || m.log.Err() != nil || m.to.err() != nil {
 		m.abandon()
 		return 0
@@ -256,7 +257,7 @@ func (m *Move) make() error {
 }
 
 // copy brings the copy up to the log, within the slice if there is one. behind: there is more than the last bytes to copy.
-func (m *Move) copy(s *slice) (behind bool, err error) {
+func (m *Move) copy(s *background.Slice) (behind bool, err error) {
 	l := m.log
 	l.mu.Lock()
 	segments, end, created := l.list(), l.LogEnd(), l.created
@@ -318,7 +319,7 @@ func (m *Move) drop(segments []*segment) error {
 }
 
 // copySegment copies a segment's bytes up to size. more: the slice is over.
-func (m *Move) copySegment(seg *segment, size int64, s *slice) (more bool, err error) {
+func (m *Move) copySegment(seg *segment, size int64, s *background.Slice) (more bool, err error) {
 	c := m.copied[seg]
 	if c == nil {
 		c = new(copiedSegment)
@@ -352,7 +353,7 @@ func (m *Move) copySegment(seg *segment, size int64, s *slice) (more bool, err e
 		if s == nil {
 			continue
 		}
-		if s.spend(int64(2 * n)); s.over() && c.bytes < size {
+		if s.Spend(int64(2 * n)); s.Over() && c.bytes < size {
 			return true, nil
 		}
 	}
@@ -511,7 +512,7 @@ func (m *Move) copyRest() error {
 	for _, s := range l.unsynced {
 		l.writeAborted(s)
 	}
-	entries, _ := l.epochs.snapshot()
+	entries, _ := l.epochs.Snapshot()
 	end, start, last := l.LogEnd(), l.LogStart(), l.lastSnapshot
 	var mark durableMark
 	if active != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/ottla-io/ottla/internal/epochs"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/producerstate"
@@ -63,7 +64,7 @@ type recovery struct {
 	gaps      bool          // offsets may be missing: compaction
 	changed   bool          // something must be synced
 	// fileEpochs is what leader-epoch-checkpoint says: all below the recovery point, and perhaps more.
-	fileEpochs epochCache
+	fileEpochs epochs.Cache
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
 	rebuildEpochs bool
 	report        Recovery
@@ -109,8 +110,8 @@ func (r *recovery) run(clean bool) error {
 			return err
 		}
 	}
-	l.epochs.truncateEnd(l.LogEnd())
-	l.epochs.truncateStart(r.start)
+	l.epochs.TruncateEnd(l.LogEnd())
+	l.epochs.TruncateStart(r.start)
 	if err := r.dropSnapshots(l.LogEnd()); err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (r *recovery) empty() error {
 		return &CorruptError{Log: l.tp, File: l.path, Offset: r.start, Reason: fmt.Sprintf("all segments are missing, and it was durable up to offset %d", r.bound)}
 	}
 	r.loadEpochs()
-	l.epochs.truncateEnd(r.start)
+	l.epochs.TruncateEnd(r.start)
 	l.logStart.Store(int64(r.start))
 	l.logEnd.Store(int64(r.start))
 	l.durable.Store(int64(r.start))
@@ -251,7 +252,8 @@ func (r *recovery) loadEpochs() {
 		r.rebuildEpochs = true
 		return
 	}
-	l.epochs.entries, r.fileEpochs.entries = entries, slices.Clone(entries)
+	l.epochs.Load(entries)
+	r.fileEpochs.Load(slices.Clone(entries))
 }
 
 // tail finds the end of the last segment after a clean stop, from its last index entry on. false: it is not as a clean stop leaves it.
@@ -298,7 +300,7 @@ func (r *recovery) tail(s *segment) (bool, error) {
 	if next < r.bound {
 		return false, &CorruptError{l.tp, s.path(logfiles.LogSuffix), s.size.Load(), next, fmt.Sprintf("ends before offset %d, below which it was durable", r.bound)}
 	}
-	if epoch >= 0 && l.epochs.latest() != epoch {
+	if epoch >= 0 && l.epochs.Latest() != epoch {
 		r.rebuildEpochs = true
 	}
 	if next != r.point {
@@ -319,24 +321,16 @@ func (r *recovery) tail(s *segment) (bool, error) {
 
 // readFirstTimestamp sets what segment.ms counts from.
 func (s *segment) readFirstTimestamp() error {
-	if s.size.Load() == 0 {
+	err := s.walk(0, func(b record.Batch, _ int64, _ *handle) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.firstTimestamp = b.MaxTimestamp()
+		return errFound
+	})
+	if errors.Is(err, errFound) {
 		return nil
 	}
-	h, err := s.open(readWrite)
-	if err != nil {
-		return err
-	}
-	defer h.release()
-	w := newWalker(h.file, s.size.Load())
-	defer w.close()
-	head, _, err := w.header(0)
-	if err != nil {
-		return s.damaged(0, err)
-	}
-	s.mu.Lock()
-	s.firstTimestamp = head.MaxTimestamp()
-	s.mu.Unlock()
-	return nil
+	return err
 }
 
 // noteStats is noteBatch without the index.

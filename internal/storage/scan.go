@@ -93,7 +93,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		return end, nil, err
 	}
 	if first {
-		l.epochs.truncateEnd(startOffset)
+		l.epochs.TruncateEnd(startOffset)
 	}
 	s.statsKnown = true
 	h, err := s.open(readWrite)
@@ -108,8 +108,8 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 	pointAt := int64(-1)
 	for end.position < c.end {
 		b, size, err := c.batch(end.position)
-		if err == nil && (!r.follows(b, s, end.next) || b.LeaderEpoch() < l.epochs.latest()) {
-			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.latest())
+		if err == nil && (!r.follows(b, s, end.next) || b.LeaderEpoch() < l.epochs.Latest()) {
+			err = fmt.Errorf("%w: offset %d of epoch %d follows offset %d of epoch %d", errTorn, b.BaseOffset(), b.LeaderEpoch(), end.next-1, l.epochs.Latest())
 			if gap.next <= b.BaseOffset() && b.BaseOffset() < end.next && gap.next < r.bound {
 				// The batch before it left a gap, and overlaps it: not this one is out of its place.
 				return end, nil, &CorruptError{l.tp, s.path(logfiles.LogSuffix), gap.position, gap.next, err.Error()}
@@ -132,7 +132,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		if b.BaseOffset() > end.next {
 			gap.next = end.next
 		}
-		l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+		l.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
 		s.noteBatch(b, end.position, int(size), l.cfg.IndexIntervalBytes)
 		r.report.ScannedBytes += size
 		end = scanEnd{end.position + size, b.NextOffset()}
@@ -183,7 +183,7 @@ func (r *recovery) compactedTo(base ids.Offset) bool {
 
 // inEpoch checks a batch's leader epoch, which its checksum doesn't cover either, where leader-epoch-checkpoint is complete.
 func (r *recovery) inEpoch(b record.Batch) error {
-	if want, have := r.fileEpochs.at(b.LastOffset()), b.LeaderEpoch(); b.NextOffset() <= r.bound && want >= 0 && have != ids.NoLeaderEpoch && have != want {
+	if want, have := r.fileEpochs.At(b.LastOffset()), b.LeaderEpoch(); b.NextOffset() <= r.bound && want >= 0 && have != ids.NoLeaderEpoch && have != want {
 		return fmt.Errorf("%w: offset %d has leader epoch %d, and %s says %d", errTorn, b.BaseOffset(), have, logfiles.Epochs, want)
 	}
 	return nil
@@ -383,16 +383,16 @@ func (r *recovery) dropFrom(segments []*segment, i int) error {
 // walkEpochs derives the epochs from all batch headers. An epoch that falls, or one of a last batch that a clean stop did not write down, is damage.
 func (r *recovery) walkEpochs() error {
 	l := r.log
-	l.epochs.entries, l.epochs.dirty = nil, true
+	l.epochs.Replace(nil)
 	var last *CorruptError
 	for _, s := range l.list() {
 		err := s.walk(0, func(b record.Batch, position int64, _ *handle) error {
-			latest := l.epochs.latest()
+			latest := l.epochs.Latest()
 			last = &CorruptError{l.tp, s.path(logfiles.LogSuffix), position, b.BaseOffset(), fmt.Sprintf("leader epoch %d follows epoch %d", b.LeaderEpoch(), latest)}
 			if epoch := b.LeaderEpoch(); epoch != ids.NoLeaderEpoch && epoch < latest {
 				return last
 			}
-			l.epochs.assign(b.LeaderEpoch(), b.BaseOffset())
+			l.epochs.Assign(b.LeaderEpoch(), b.BaseOffset())
 			return nil
 		})
 		if errors.Is(err, errTorn) {
@@ -402,8 +402,9 @@ func (r *recovery) walkEpochs() error {
 			return err
 		}
 	}
-	file, n := r.fileEpochs.entries, len(l.epochs.entries)
-	if n > 1 && slices.Equal(file, l.epochs.entries[:n-1]) && l.epochs.entries[n-1].Start == last.Offset {
+	file, _ := r.fileEpochs.Snapshot()
+	found, _ := l.epochs.Snapshot()
+	if n := len(found); n > 1 && slices.Equal(file, found[:n-1]) && found[n-1].Start == last.Offset {
 		last.Reason += ", and " + logfiles.Epochs + " does not know it"
 		return last
 	}

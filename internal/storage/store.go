@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ottla-io/ottla/internal/background"
 	"github.com/ottla-io/ottla/internal/ids"
 	"github.com/ottla-io/ottla/internal/logfiles"
 	"github.com/ottla-io/ottla/internal/run"
@@ -21,7 +22,7 @@ type Store struct {
 	clusterID            string
 	dirs                 []*directory
 	files                openFiles
-	work                 background
+	work                 work
 	cleaner              cleaner
 	moves                moves
 	met                  metDamage
@@ -77,7 +78,7 @@ func Open(cfg Config) (*Store, error) {
 	s.work.init(s)
 	s.cleaner.init(s)
 	s.moves.store = s
-	s.moves.task = s.work.add(BackgroundMove, bulk, &s.moves)
+	s.moves.task = s.work.add(BackgroundMove, background.Bulk, &s.moves)
 	if len(cfg.Dirs) == 0 {
 		return nil, errors.New("open storage: no log directory is configured")
 	}
@@ -87,7 +88,7 @@ func Open(cfg Config) (*Store, error) {
 		}
 		return nil, err
 	}
-	s.work.start()
+	s.work.Start("storage background")
 	for _, d := range s.dirs {
 		d.flusher.start()
 	}

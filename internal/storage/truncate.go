@@ -200,7 +200,8 @@ func (l *Log) become(fresh *Log) {
 	for _, s := range gone {
 		s.retire()
 	}
-	l.epochs.replace(fresh.epochs.entries)
+	kept, _ := fresh.epochs.Snapshot()
+	l.epochs.Replace(kept)
 	l.producers, l.lastSnapshot, l.sinceSnapshot, l.newSnapshots = fresh.producers, fresh.lastSnapshot, fresh.sinceSnapshot, fresh.newSnapshots
 	l.unflushed, l.olderSnapshot = 0, -1
 	l.noteUnstable()

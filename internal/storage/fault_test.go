@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ottla-io/ottla/internal/ids"
@@ -31,10 +32,10 @@ func TestFailedSync(t *testing.T) {
 		t.Run(string(op), func(t *testing.T) {
 			mem := vfs.NewMem(1)
 			faults := vfs.NewFault(mem)
-			offline := 0
+			var offline atomic.Int32
 			s, err := storage.Open(storage.Config{FS: faults, Env: run.OS(), Dirs: []string{"data"}, NodeID: 1,
 				Events: storage.Events{DirectoryOffline: func(_ string, _ error, marked bool) {
-					offline++
+					offline.Add(1)
 					if !marked {
 						t.Error("the failure was not recorded on the disk")
 					}
@@ -62,8 +63,9 @@ func TestFailedSync(t *testing.T) {
 			if err := w.flush(l); !errors.As(err, &down) {
 				t.Fatalf("flush: %v", err)
 			}
-			if l.DurableEnd() != durable || offline != 1 || rule.Matched() != 1 {
-				t.Fatalf("durable end %d, want %d; %d events; %d syncs tried", l.DurableEnd(), durable, offline, rule.Matched())
+			waitFor(t, "the event, which comes after the log's owner may know", func() bool { return offline.Load() > 0 })
+			if l.DurableEnd() != durable || offline.Load() != 1 || rule.Matched() != 1 {
+				t.Fatalf("durable end %d, want %d; %d events; %d syncs tried", l.DurableEnd(), durable, offline.Load(), rule.Matched())
 			}
 			if _, err := l.Append(makeBatch(t, 1, 1, 3), 0, 0); !errors.As(err, &down) {
 				t.Fatalf("append: %v", err)

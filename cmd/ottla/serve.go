@@ -51,6 +51,7 @@ func newServe(version string) *cobra.Command {
 
 // Register adds the flags of serve, to 'ottla config print' too.
 func (flags *serveFlags) Register(cmd *cobra.Command) {
+	cli.OwnConnection(cmd)
 	cmd.Flags().StringVar(&flags.data, "data", cli.DefaultDataDir, "data directory, created if absent")
 	cmd.Flags().StringVar(&flags.listen, "listen", cli.DefaultBootstrap, "HOST:PORT for Kafka clients, plaintext; port 0 picks a free one")
 	cmd.Flags().StringVar(&flags.advertise, "advertise", "", "HOST:PORT that clients are told to use; by default the address that each reached us at")

@@ -20,11 +20,6 @@ import (
 	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
-// Commands are 'ottla cluster', 'doctor', 'ready', 'top' and 'trace'.
-func Commands(version string) []*cobra.Command {
-	return []*cobra.Command{newCluster(version), newDoctor(version), newReady(), newTop(version), newTrace()}
-}
-
 // clusterFlags are the flags of commands about clusters.
 type clusterFlags struct{ cli.ClientFlags }
 
@@ -118,11 +113,7 @@ func (f *clusterFlags) lookAtCluster(ctx context.Context, client *kgo.Client) (*
 }
 
 func describedBroker(id int32, host string, port int32, rack *string) shownBroker {
-	b := shownBroker{Broker: id, Address: net.JoinHostPort(host, strconv.Itoa(int(port)))}
-	if rack != nil {
-		b.Rack = *rack
-	}
-	return b
+	return shownBroker{Broker: id, Address: net.JoinHostPort(host, strconv.Itoa(int(port))), Rack: cli.OrEmpty(rack)}
 }
 
 // addFenced adds the brokers that are registered and not in use, where the cluster tells: DescribeCluster 2, KIP-1073.

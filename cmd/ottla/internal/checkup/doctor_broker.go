@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 	"github.com/ottla-io/ottla/internal/doctor"
 )
 
@@ -69,9 +70,7 @@ func (f *doctorFlags) lookAtBroker(ctx context.Context) (*doctor.Broker, error) 
 		}
 		return b, nil
 	}
-	if answer.ClusterID != nil {
-		b.ClusterID = *answer.ClusterID
-	}
+	b.ClusterID = cli.OrEmpty(answer.ClusterID)
 	b.Members = f.reach(ctx, answer.Brokers)
 	for _, m := range answer.Brokers {
 		if len(answer.Brokers) == 1 || net.JoinHostPort(m.Host, strconv.Itoa(int(m.Port))) == f.addr {
@@ -119,12 +118,11 @@ func (f *doctorFlags) reach(ctx context.Context, brokers []kmsg.MetadataResponse
 		}
 		group.Go(func() {
 			answer, _, err := f.metadata(ctx, m.Address, false)
-			switch {
-			case err != nil:
+			if err != nil {
 				m.Err = err.Error()
-			case answer.ClusterID != nil:
-				m.ClusterID = *answer.ClusterID
+				return
 			}
+			m.ClusterID = cli.OrEmpty(answer.ClusterID)
 		})
 	}
 	group.Wait()

@@ -106,16 +106,9 @@ func (p *topPoller) askCluster(ctx context.Context, o *top.Observation) error {
 	if err != nil {
 		return err
 	}
-	cluster := &top.Cluster{Controller: answer.ControllerID}
-	if answer.ClusterID != nil {
-		cluster.ID = *answer.ClusterID
-	}
+	cluster := &top.Cluster{ID: cli.OrEmpty(answer.ClusterID), Controller: answer.ControllerID}
 	for _, b := range answer.Brokers {
-		member := top.Member{ID: b.NodeID, Address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))}
-		if b.Rack != nil {
-			member.Rack = *b.Rack
-		}
-		cluster.Brokers = append(cluster.Brokers, member)
+		cluster.Brokers = append(cluster.Brokers, top.Member{ID: b.NodeID, Address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), Rack: cli.OrEmpty(b.Rack)})
 	}
 	for _, t := range answer.Topics {
 		if t.Topic == nil || t.ErrorCode != 0 {

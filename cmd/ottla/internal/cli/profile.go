@@ -41,8 +41,11 @@ var connectionFlags = []struct {
 	{"timeout", "", func(p profile) string { return p.Timeout }},
 }
 
-// ownConnection are commands whose flags of these names mean something else: where a broker is to listen.
-var ownConnection = []string{"ottla serve", "ottla config print", "ottla profile set"}
+// ownConnection marks a command among its annotations.
+const ownConnection = "ottla.own-connection"
+
+// OwnConnection says that the flags of a command which are called as those above mean something else, such as where a broker is to listen.
+func OwnConnection(cmd *cobra.Command) { cmd.Annotations = map[string]string{ownConnection: ""} }
 
 // ProfileHelp tells, as a part of help texts, where a broker is reached.
 const ProfileHelp = "Where a broker is reached comes from the flags, else from OTTLA_BOOTSTRAP and OTTLA_ADMIN, else from the profile that --profile,\n" +
@@ -51,7 +54,7 @@ const ProfileHelp = "Where a broker is reached comes from the flags, else from O
 
 // resolveConnection gives the connection flags of a command that the command line does not set the value of the next source that has one.
 func resolveConnection(cmd *cobra.Command) error {
-	if slices.Contains(ownConnection, cmd.CommandPath()) {
+	if _, own := cmd.Annotations[ownConnection]; own {
 		return nil
 	}
 	var unset []int
@@ -181,6 +184,7 @@ func ProfileCommand() *cobra.Command {
 	cmd := Parent("profile", "Name the clusters that you work with")
 	cmd.Long = "Name the clusters that you work with.\n\n" + ProfileHelp
 	set := newProfileSet()
+	OwnConnection(set)
 	CompleteArguments(set, CompleteNothing)
 	cmd.AddCommand(newProfileList(), set)
 	for _, named := range []*cobra.Command{newProfileShow(), newProfileUse(), newProfileRemove()} {

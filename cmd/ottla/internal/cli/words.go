@@ -13,6 +13,14 @@ func OrDash(text string) string {
 	return text
 }
 
+// OrEmpty is a text that a broker may leave out.
+func OrEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
 // OrNone shows what may be -1 for "there is none".
 func OrNone(n int64) string {
 	if n < 0 {

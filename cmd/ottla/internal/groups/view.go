@@ -118,10 +118,7 @@ func (f *groupFlags) viewGroups(ctx context.Context, admin *kadm.Client, names [
 func classicView(d *kadm.DescribedGroup, kind string) groupView {
 	g := groupView{Group: d.Group, Type: kind, State: d.State, Assignor: d.Protocol, Coordinator: d.Coordinator.NodeID, Members: []groupMember{}}
 	for _, m := range d.Members {
-		shown := groupMember{Member: m.MemberID, Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
-		if m.InstanceID != nil {
-			shown.Instance = *m.InstanceID
-		}
+		shown := groupMember{Member: m.MemberID, Instance: cli.OrEmpty(m.InstanceID), Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
 		if assignment, ok := m.Assigned.AsConsumer(); ok {
 			for _, topic := range assignment.Topics {
 				shown.Partitions[topic.Topic] = slices.Sorted(slices.Values(topic.Partitions))
@@ -135,10 +132,7 @@ func classicView(d *kadm.DescribedGroup, kind string) groupView {
 func consumerView(d *kadm.DescribedConsumerGroup) groupView {
 	g := groupView{Group: d.Group, Type: "consumer", State: d.State, Assignor: d.AssignorName, Coordinator: d.Coordinator.NodeID, Members: []groupMember{}}
 	for _, m := range d.Members {
-		shown := groupMember{Member: m.MemberID, Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
-		if m.InstanceID != nil {
-			shown.Instance = *m.InstanceID
-		}
+		shown := groupMember{Member: m.MemberID, Instance: cli.OrEmpty(m.InstanceID), Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
 		for _, topic := range m.Assignment.Sorted() {
 			shown.Partitions[topic.Topic] = slices.Sorted(slices.Values(topic.Partitions))
 		}

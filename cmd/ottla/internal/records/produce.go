@@ -16,11 +16,6 @@ import (
 	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
-// Commands are 'ottla produce', 'consume' and 'bench'.
-func Commands(version string) []*cobra.Command {
-	return []*cobra.Command{newProduce(version), newConsume(version), newBench(version)}
-}
-
 // lineBytesMax bounds one line of input: a broker's default message.max.bytes is 1 MiB.
 const lineBytesMax = 64 << 20
 

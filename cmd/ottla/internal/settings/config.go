@@ -15,11 +15,6 @@ import (
 	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
-// Commands are 'ottla config', 'quota', 'export', 'diff' and 'apply'.
-func Commands(version string, serve Serve) []*cobra.Command {
-	return []*cobra.Command{newConfig(version, serve), newQuota(version), newExport(version), newDiff(version), newApply(version)}
-}
-
 // settingFlags are the flags of commands about settings.
 type settingFlags struct{ cli.ClientFlags }
 
@@ -144,11 +139,7 @@ func newConfigGet(version string, of configTarget) *cobra.Command {
 				}
 				rows := [][]string{{"SETTING", "VALUE", "SOURCE"}}
 				for _, s := range shown {
-					value := ""
-					if s.Value != nil {
-						value = *s.Value
-					}
-					rows = append(rows, []string{s.Name, value, s.Source})
+					rows = append(rows, []string{s.Name, cli.OrEmpty(s.Value), s.Source})
 				}
 				return flags.Output.ShowTable(cmd, shown, rows)
 			})

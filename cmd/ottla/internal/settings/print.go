@@ -204,10 +204,7 @@ func (f *printFlags) print(out io.Writer, settings []printedSetting) error {
 		rows[0][3] = "BEHIND IT"
 	}
 	for _, s := range settings {
-		value, note := "", ""
-		if s.Value != nil {
-			value = *s.Value
-		}
+		note := ""
 		if len(s.Synonyms) > 1 {
 			var behind []string
 			for _, other := range s.Synonyms[1:] {
@@ -222,7 +219,7 @@ func (f *printFlags) print(out io.Writer, settings []printedSetting) error {
 		if !s.Effect {
 			note = strings.TrimPrefix(note+", does nothing here", ", ")
 		}
-		rows = append(rows, []string{s.Name, value, s.Source, note})
+		rows = append(rows, []string{s.Name, cli.OrEmpty(s.Value), s.Source, note})
 	}
 	return cli.PrintTable(out, rows)
 }

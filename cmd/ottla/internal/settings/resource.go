@@ -50,10 +50,7 @@ func (f *settingFlags) describeConfigs(ctx context.Context, client *kgo.Client, 
 			return nil, f.Explain("read settings", shard.Err)
 		}
 		for _, r := range shard.Resp.(*kmsg.DescribeConfigsResponse).Resources {
-			one := kadm.ResourceConfig{Name: r.ResourceName, Err: kerr.ErrorForCode(r.ErrorCode)}
-			if r.ErrorMessage != nil {
-				one.ErrMessage = *r.ErrorMessage
-			}
+			one := kadm.ResourceConfig{Name: r.ResourceName, Err: kerr.ErrorForCode(r.ErrorCode), ErrMessage: cli.OrEmpty(r.ErrorMessage)}
 			for _, c := range r.Configs {
 				described := kadm.Config{Key: c.Name, Value: c.Value, Sensitive: c.IsSensitive, Source: c.Source}
 				for _, s := range c.ConfigSynonyms {
@@ -90,11 +87,7 @@ func (f *settingFlags) alterConfigs(ctx context.Context, client *kgo.Client, r c
 		}
 		for _, answer := range shard.Resp.(*kmsg.IncrementalAlterConfigsResponse).Resources {
 			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-				message := ""
-				if answer.ErrorMessage != nil {
-					message = *answer.ErrorMessage
-				}
-				return cli.Refused(doing, err, message)
+				return cli.Refused(doing, err, cli.OrEmpty(answer.ErrorMessage))
 			}
 		}
 	}

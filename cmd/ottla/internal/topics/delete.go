@@ -99,15 +99,8 @@ func (f *topicFlags) deleteTopics(ctx context.Context, client *kgo.Client, topic
 
 // deletionError is why one topic was not deleted, nil if it was.
 func deletionError(doing string, answer *kmsg.DeleteTopicsResponseTopic) error {
-	name, message := "", ""
-	if answer.Topic != nil {
-		name = *answer.Topic
-	}
-	if answer.ErrorMessage != nil {
-		message = *answer.ErrorMessage
-	}
 	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return cli.TopicRefused(doing, name, err, message)
+		return cli.TopicRefused(doing, cli.OrEmpty(answer.Topic), err, cli.OrEmpty(answer.ErrorMessage))
 	}
 	return nil
 }

@@ -162,10 +162,7 @@ func (f *topicFlags) restore(ctx context.Context, client *kgo.Client, t trashedT
 		return f.Explain("restore topic "+t.Topic, err)
 	}
 	for _, answer := range resp.Topics {
-		message := ""
-		if answer.ErrorMessage != nil {
-			message = *answer.ErrorMessage
-		}
+		message := cli.OrEmpty(answer.ErrorMessage)
 		err := kerr.ErrorForCode(answer.ErrorCode)
 		if errors.Is(err, kerr.TopicAlreadyExists) {
 			message += fmt.Sprintf(" Give the restored one another name: 'ottla topic trash restore %s --as NAME'.", t.Topic)

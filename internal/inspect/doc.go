@@ -2,7 +2,7 @@
 // they say, Verify names what in them is wrong, Stat sums them up, and Adopt tells whether Ottla can serve what Kafka wrote.
 //
 // It owns no format: record, producerstate, metadata and wire know the bytes. It reads indexes and checkpoints with code of
-// its own, on purpose not with storage's, so that it can tell when storage writes them wrongly. It must never write, never
+// its own, on purpose not with logfiles' and manifest's, which storage writes them with, so that it can tell when those are wrong. It must never write, never
 // guess (what it cannot judge offline, doc comments of Verify list), and never use more memory than a batch and its
 // decompressed records, whatever a file declares. cmd/ottla/internal/logs calls it (ottla log dump, verify,
 // stat, adopt), and package ottla calls Adopt before it opens the storage. Nothing here

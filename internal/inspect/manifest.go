@@ -9,7 +9,7 @@ import (
 	"github.com/ottla-io/ottla/internal/ids"
 )
 
-// manifestLog is what ottla.manifest, which package storage draws, says first of a log.
+// manifestLog is what ottla.manifest, which package manifest draws, says first of a log.
 type manifestLog struct {
 	tp         ids.TopicPartition
 	id         ids.TopicID

@@ -20,7 +20,7 @@ import (
 //	logs                            uvarint
 //	  size of the entry             uvarint
 //	  topic, partition, topic id    uvarint length and bytes, uvarint, 16 bytes
-//	  listing                       8 bytes: FNV-1a of all names and sizes in the partition's directory
+//	  listing                       8 bytes: the sum of the FNV-1a of each name and size in the partition's directory
 //	  logStart, logEnd              uvarints
 //	  producers                     1 byte: 1 if the snapshot at logEnd names producers; 0 if there are none
 //	  epochs                        uvarint, then (epoch, start) in uvarints
@@ -36,7 +36,7 @@ type Manifest map[ids.TopicPartition][]byte
 type Log struct {
 	Topic            ids.TopicPartition
 	ID               ids.TopicID
-	Listing          uint64
+	Listing          Listing
 	LogStart, LogEnd ids.Offset
 	Producers        bool // the snapshot at LogEnd names some
 	Epochs           []Epoch
@@ -46,6 +46,22 @@ type Log struct {
 	FirstTimestamp   int64
 	MaxTimestamp     int64
 	MaxOffset        ids.Offset // of the batch that holds MaxTimestamp
+}
+
+// Listing is a fingerprint of the names and sizes of a directory's files. In which order they are added does not matter: a file system's is its own.
+type Listing uint64
+
+// Add takes one file into account.
+func (l *Listing) Add(name string, size int64) {
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for _, c := range []byte(name) {
+		h = (h ^ uint64(c)) * prime
+	}
+	for n := size; n != 0; n >>= 8 {
+		h = (h ^ uint64(n&0xff)) * prime
+	}
+	*l += Listing(h)
 }
 
 // Epoch says that the batches from Start on are of a leader epoch.
@@ -80,7 +96,7 @@ func (e *Log) append(out []byte) []byte {
 		}
 	}
 	out = appendPartition(out, e.Topic, e.ID)
-	out = binary.BigEndian.AppendUint64(out, e.Listing)
+	out = binary.BigEndian.AppendUint64(out, uint64(e.Listing))
 	u(int64(e.LogStart), int64(e.LogEnd))
 	out = append(out, 0)
 	if e.Producers {
@@ -176,7 +192,7 @@ func decode(data []byte) (Log, error) {
 	r := reader{data: data}
 	e := Log{Topic: r.partition()}
 	e.ID = r.topicID()
-	e.Listing = binary.BigEndian.Uint64(r.bytes(8))
+	e.Listing = Listing(binary.BigEndian.Uint64(r.bytes(8)))
 	e.LogStart, e.LogEnd = ids.Offset(r.uvarint()), ids.Offset(r.uvarint())
 	e.Producers = r.bytes(1)[0] == 1
 	e.Epochs = make([]Epoch, r.count(2))

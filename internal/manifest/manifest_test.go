@@ -12,7 +12,7 @@ import (
 func someLogs(random *rand.Rand) (logs []Log) {
 	for n := range random.IntN(5) {
 		l := Log{
-			Topic: ids.TopicPartition{Topic: "topic"[:1+random.IntN(5)], Partition: int32(n)}, ID: ids.TopicID{byte(random.IntN(256)), 15: 3}, Listing: random.Uint64(),
+			Topic: ids.TopicPartition{Topic: "topic"[:1+random.IntN(5)], Partition: int32(n)}, ID: ids.TopicID{byte(random.IntN(256)), 15: 3}, Listing: Listing(random.Uint64()),
 			LogStart: ids.Offset(random.Int64N(1 << 40)), LogEnd: ids.Offset(random.Int64N(1 << 40)), Producers: random.IntN(2) == 0, Epochs: []Epoch{},
 			LastOffset: IndexEntry{random.Int64N(1 << 31), random.Int32()}, LastTime: IndexEntry{random.Int64() - random.Int64(), random.Int32()},
 			FirstTimestamp: -1, MaxTimestamp: random.Int64N(1 << 45), MaxOffset: ids.Offset(random.Int64N(1 << 40)),
@@ -77,4 +77,30 @@ func FuzzOpen(f *testing.F) {
 			m.Take(tp)
 		}
 	})
+}
+
+// TestListing: it tells names from sizes and files from each other, and does not depend on their order.
+func TestListing(t *testing.T) {
+	type file struct {
+		name string
+		size int64
+	}
+	seen := make(map[Listing][]file)
+	for _, files := range [][]file{
+		nil, {{"a", 0}}, {{"a", 1}}, {{"b", 1}}, {{"a", 256}}, {{"a", 1}, {"b", 0}}, {{"a", 0}, {"b", 1}}, {{"ab", 0}}, {{"a", 1}, {"a", 1}},
+	} {
+		var l, reversed Listing
+		for i := range files {
+			l.Add(files[i].name, files[i].size)
+			f := files[len(files)-1-i]
+			reversed.Add(f.name, f.size)
+		}
+		if l != reversed {
+			t.Errorf("%v: %x, and %x in reverse", files, l, reversed)
+		}
+		if other, ok := seen[l]; ok && len(files) > 0 {
+			t.Errorf("%v and %v are both %x", files, other, l)
+		}
+		seen[l] = files
+	}
 }

@@ -41,19 +41,10 @@ func (d *directory) takeManifestEntry(tp ids.TopicPartition) (manifest.Log, bool
 	return e, ok
 }
 
-// hashListing is a fingerprint of a directory's names and sizes. The order of the entries is the file system's, so it must not matter.
-func hashListing(entries []vfs.Entry) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	var sum uint64
+func hashListing(entries []vfs.Entry) manifest.Listing {
+	var sum manifest.Listing
 	for _, e := range entries {
-		h := uint64(offset)
-		for _, c := range []byte(e.Name) {
-			h = (h ^ uint64(c)) * prime
-		}
-		for n := e.Size; n != 0; n >>= 8 {
-			h = (h ^ uint64(n&0xff)) * prime
-		}
-		sum += h
+		sum.Add(e.Name, e.Size)
 	}
 	return sum
 }

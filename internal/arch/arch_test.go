@@ -97,6 +97,9 @@ var planted = []struct {
 	{"imports go down only", "internal/machine/x.go", "package machine\nimport _ \"" + module + "/internal/machine/controller\"", "machine may not import machine/controller"},
 	{"imports go down only", "internal/machine/group/x.go", "package group\nimport _ \"" + module + "/internal/machine/txn\"", "machine/group may not import machine/txn"},
 	{"imports go down only", "internal/machine/group/x.go", "package group\nimport _ \"" + module + "/internal/machine\"", ""},
+	{"imports go down only", "internal/replication/x.go", "package replication\nimport _ \"" + module + "/internal/compaction\"", "replication may not import compaction"},
+	{"imports go down only", "internal/inspect/x.go", "package inspect\nimport _ \"" + module + "/internal/logfiles\"", "inspect may not import logfiles"},
+	{"imports go down only", "internal/epochs/x.go", "package epochs\nimport _ \"" + module + "/internal/storage\"", "epochs may not import storage"},
 	{"imports go down only", "internal/partition/x.go", "package partition\nimport _ \"" + module + "/internal/run\"", "partition may not import run"},
 	{"imports go down only", "internal/api/x.go", "package api\nimport _ \"" + module + "/internal/storage\"", "api may not import storage"},
 	{"imports go down only", "internal/server/x.go", "package server\nimport _ \"" + module + "\"", "server may not import the root package"},
@@ -150,6 +153,7 @@ var planted = []struct {
 	{"pure packages", "internal/machine/txn/x.go", "package txn\nimport _ \"os\"", "no os"},
 	{"pure packages", "internal/record/x.go", "package record\nimport \"sync\"\nvar _ sync.Mutex", "only Pool"},
 	{"pure packages", "internal/record/x.go", "package record\nimport \"sync\"\nvar _ sync.Pool", ""},
+	{"pure packages", "internal/epochs/x.go", "package epochs\nimport \"sync\"\nvar _ sync.Cond", "only Mutex"},
 	{"pure packages", "internal/storage/x.go", "package storage\nimport _ \"sync\"", ""},
 
 	{"api asks through interfaces", "internal/api/x.go", "package api\nimport \"" + module + "/internal/replication\"\nvar _ = replication.New()", "api calls replication.New"},

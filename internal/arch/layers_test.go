@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 	// 6. Edge.
 	"server":  join(upToRules(), "replication", "api"),
 	"admin":   join(upToRules(), "replication", "api"),
-	"inspect": join(upToRules(), "replication", "api"),
+	"inspect": without(join(upToRules(), "replication", "api"), "logfiles", "manifest"), // it is the check of what those two write
 
 	// 7. Assembly: everything below, but not each other.
 	"":    join(upToRules(), "replication", "api", "server", "admin", "inspect"),
@@ -89,6 +89,10 @@ var allowed = map[string][]string{
 }
 
 func join(first []string, more ...string) []string { return append(slices.Clone(first), more...) }
+
+func without(rooms []string, some ...string) []string {
+	return slices.DeleteFunc(rooms, func(room string) bool { return slices.Contains(some, room) })
+}
 
 func upToRules() []string {
 	return slices.Concat(doors, formats, engines, rules)

@@ -2,9 +2,10 @@
 // directory, entries of both indexes, and the few files of our own that look like them.
 //
 // It owns how these are called and coded, byte for byte as Kafka 4.x does where the file is Kafka's; each is drawn where it is coded. It is bytes to values and
-// back, and reads no file: storage, its one caller, says when they are written, in which order they become durable, and what each is believed for. It must
-// never decide that. Whatever bytes it is given, it ends, allocates in proportion to them, and says that they are damaged if they are: a text cut short is.
-// inspect reads the same files with code of its own, so that it can tell when this room writes them wrongly.
+// back, and reads no file. Whatever bytes it is given, it ends, allocates in proportion to them, and says that they are damaged if they are: a text cut short is.
+// It must never decide when a file is written, in which order files become durable, and what each is believed for: that is storage's, which calls it. So does
+// epochs, whose entries are those of leader-epoch-checkpoint. inspect reads the same files with code of its own, so that it can tell when this room writes them
+// wrongly. Nothing here survives a crash but what storage made durable.
 //
 // The bytes of producer snapshots and transaction indexes are producerstate's, those of the manifest and the largest timestamps manifest's.
 package logfiles

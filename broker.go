@@ -150,7 +150,8 @@ func (b *Broker) openStorage() error {
 	store, err := storage.Open(storage.Config{
 		FS: b.doors.disk, Env: b.doors.env, Dirs: b.settings.dirs, MetadataDir: b.settings.metadataDir, NodeID: ids.BrokerID(b.config.NodeID),
 		FlushLingerMs: flushLinger(s.FlushLingerMs), CheckpointMs: min(max(s.RecoveryCheckpointIntervalMs, 1), mostCheckpointMs), RetentionCheckMs: s.RetentionCheckIntervalMs, ProducerExpirationMs: s.ProducerIDExpirationMs,
-		ReserveBytes: reserve, ReserveFileBytes: reserveFile, TrashFreeBytes: s.TrashMinFreeBytes, Cleaner: cleanerConfig(s.Cleaner), Events: events,
+		MaxUnsyncedLogs: vfs.FileLimit() / 2 / len(b.settings.allDirs()), // the other half is for connections and what is read
+		ReserveBytes:    reserve, ReserveFileBytes: reserveFile, TrashFreeBytes: s.TrashMinFreeBytes, Cleaner: cleanerConfig(s.Cleaner), Events: events,
 	})
 	if err != nil {
 		return err

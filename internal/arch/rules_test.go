@@ -211,7 +211,7 @@ const (
 // largerPackages may have more lines than maxPackageLines. storage holds all that opens a partition's files or takes the lock that guards them: recovery, flush
 // rounds, swaps of compacted segments, the trash and moves between directories too. What needs neither has a room (logfiles, compaction, epochs, background);
 // what is left shares segments, whose fields the append lock guards.
-var largerPackages = map[string]int{"internal/storage": 10_000}
+var largerPackages = map[string]int{"internal/storage": 10_200}
 
 func sizeRule(sources []*source) (breaches []string) {
 	lines := make(map[string]int)

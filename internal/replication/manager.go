@@ -154,9 +154,9 @@ func (m *Manager) open(r Replica, settings *TopicSettings, counts *tally) (*Part
 		return p, fmt.Errorf("open partition %s: %w", tp, err)
 	}
 	p.current.Store(log)
-	// What recovery found is durable, and every replica that was in sync had all that was acknowledged: with
+	// What recovery found counts as our end, and every replica that was in sync had all that was acknowledged: with
 	// this broker alone in the ISR the watermark comes back at the log's end as soon as it leads.
-	start := max(log.LogStart(), min(log.HighWatermark(), log.DurableEnd()))
+	start := max(log.LogStart(), min(log.HighWatermark(), p.end()))
 	p.replica = partition.New(m.self, start)
 	p.highWatermark.Store(int64(start))
 	log.OnDurable(p.durable)

@@ -213,9 +213,7 @@ func (l *Log) write(data []byte, covers span, nowMs int64) (ids.Offset, error) {
 	l.logEnd.Store(end)
 	l.hints.add(byAppend, s, ids.Offset(end), position+int64(len(data)))
 	l.sinceSnapshot += int64(len(data))
-	if l.queued.CompareAndSwap(false, true) {
-		l.dir.flusher.add(l)
-	}
+	l.enlist(l.cfg.Durability == Fsync)
 	l.flushByCount(int64(covers.last-covers.base)+1, nowMs)
 	return rolledTo, nil
 }
@@ -252,10 +250,10 @@ func (l *Log) flushByCount(records, nowMs int64) {
 	}
 	l.unflushed += records
 	if n := l.cfg.FlushMessages; n > 0 && l.unflushed >= n {
-		l.dir.flusher.request(true)
+		l.askForSync(true)
 	} else if l.newFiles || l.newDir || l.sinceFlush() > replicatedBytes {
 		// New files are made durable soon in any mode: a roll is when Kafka flushes, too, and a topic id must not get lost behind its records.
-		l.dir.flusher.request(false)
+		l.askForSync(false)
 	}
 }
 
@@ -376,9 +374,21 @@ func (l *Log) syncNames() error {
 	return nil
 }
 
-// queueForSync lists the log with the flusher although nothing was appended.
-func (l *Log) queueForSync() {
-	if l.queued.CompareAndSwap(false, true) {
-		l.dir.flusher.add(l)
+// queueForSync lists the log with the flusher, for the next round, although nothing was appended.
+func (l *Log) queueForSync() { l.enlist(true) }
+
+// askForSync has a round cover the log: at once, or within the linger.
+func (l *Log) askForSync(now bool) {
+	l.enlist(true)
+	l.dir.flusher.request(now)
+}
+
+// enlist lists the log with the flusher, if it isn't yet.
+func (l *Log) enlist(hurried bool) {
+	if state := l.queue.Load(); state == queued || state == unhurried && !hurried {
+		return
+	}
+	if l.dir.flusher.enlist(l, hurried) {
+		l.dir.flusher.request(false)
 	}
 }

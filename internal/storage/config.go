@@ -105,6 +105,8 @@ type Config struct {
 	ProducerExpirationMs int64
 	// MaxOpenFiles bounds the files kept open between uses: 1,500. Files with unsynced data and those being sent come on top.
 	MaxOpenFiles int
+	// MaxUnsyncedLogs of a directory may have appends that nobody asked to have synced: 4,096. Each holds a file open; one more, and all are synced.
+	MaxUnsyncedLogs int
 	// ReserveBytes of each directory's file system are kept for internal logs and deletes; 0: no reserve. Appends of other logs
 	// are refused below it, and accepted again a quarter of it above.
 	ReserveBytes int64
@@ -138,6 +140,9 @@ func (c Config) withDefaults() Config {
 	c.Cleaner = c.Cleaner.withDefaults()
 	if c.MaxOpenFiles <= 0 {
 		c.MaxOpenFiles = 1_500
+	}
+	if c.MaxUnsyncedLogs <= 0 {
+		c.MaxUnsyncedLogs = 4_096
 	}
 	return c
 }

@@ -226,6 +226,9 @@ func (c *crashScript) step() {
 		c.openLog()
 	case r < 98:
 		c.trash()
+	case r < 99:
+		c.note("kill")
+		c.kill()
 	default:
 		c.note("crash")
 		c.crashAndGoOn()
@@ -442,6 +445,23 @@ func (c *crashScript) crashAndGoOn() {
 	l.durable = c.log.DurableEnd()
 }
 
+// kill ends the store as a dead process does, and goes on with what the disk shows: nothing that was appended is lost, whatever is durable of it.
+func (c *crashScript) kill() {
+	c.life().durable = max(c.life().durable, c.log.DurableEnd())
+	end := c.log.LogEnd()
+	c.busy = true // nothing reaches the disk
+	dead := c.faults.Add(vfs.Rule{Action: vfs.FailIO})
+	c.store.Close() //nolint:errcheck // every operation of it fails
+	dead.Remove()
+	c.busy = false
+	c.log = nil
+	c.open()
+	if c.log.LogEnd() != end || c.config.Durability == storage.Fsync && c.log.DurableEnd() != end {
+		c.fatalf("killed: the log ends at %d, %d is durable, and it had ended at %d", c.log.LogEnd(), c.log.DurableEnd(), end)
+	}
+	c.check(c.disk, c.log, "killed")
+}
+
 // check compares a log with the last life. The model may know more than was durable.
 func (c *crashScript) check(disk *vfs.Mem, log *storage.Log, when string) []byte {
 	l := c.life()
@@ -619,7 +639,8 @@ func (c *crashScript) recover(disk *vfs.Mem, when string) (content []byte) {
 		content = c.check(disk, log, when)
 		if b := lastOfProducer(content); b != nil {
 			a, err := log.Append(bytes.Clone(b), log.LatestEpoch(), c.ts)
-			if err != nil || !a.Duplicate || a.BaseOffset != b.BaseOffset() || a.LastOffset >= log.DurableEnd() {
+			durable := a.LastOffset < log.DurableEnd() || c.config.Durability == storage.Replicated
+			if err != nil || !a.Duplicate || a.BaseOffset != b.BaseOffset() || !durable {
 				c.fatalf("%s: the producer's last batch, at %d, sent again: %+v, %v", when, b.BaseOffset(), a, err)
 			}
 		}
@@ -653,6 +674,9 @@ func TestCrashPoints(t *testing.T) {
 		c.config = storage.LogConfig{
 			SegmentBytes: 500 + random.IntN(6000), IndexIntervalBytes: 1 + random.IntN(1000), Delete: true,
 			RetentionMs: int64(500 + random.IntN(3000)), RetentionBytes: -1, FileDeleteDelayMs: int64(random.IntN(2)) * 30,
+		}
+		if seed%3 == 0 {
+			c.config.Durability = storage.Replicated
 		}
 		if random.IntN(2) == 0 {
 			c.config.RetentionMs, c.config.RetentionBytes = -1, int64(3000+random.IntN(10000))

@@ -16,6 +16,9 @@
 // logEnd moves with an append, durableEnd with a flush round that covered it, the recovery point with a checkpoint:
 // after 16 MiB of flushed data, or a few seconds, so it lags behind durableEnd by no more than that.
 //
+// A round covers the logs that somebody asked for since the last one, and no others: one with Replicated durability, where nobody waits for the disk, is asked for
+// when it has new files, 64 MiB, flush.messages or flush.ms behind it, or when too many such logs hold a file open.
+//
 // # What survives a crash
 //
 // Everything below durableEnd. Of the rest, any whole batches up to the first one that is damaged: recovery cuts there. A

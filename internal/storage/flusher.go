@@ -21,6 +21,13 @@ const (
 	syncWorkers = 16
 )
 
+// In which of its flusher's lists a log is: Log.queue.
+const (
+	unqueued  int32 = iota
+	unhurried       // something was appended that nobody asked to have synced yet: with Replicated durability
+	queued          // the next round is to cover it
+)
+
 // flusher makes the logs of one directory durable, in rounds: all that became dirty while one round ran share the next.
 type flusher struct {
 	dir    *directory
@@ -31,12 +38,13 @@ type flusher struct {
 	// dedicated: the directory is a file system of its own, so one syncfs may stand for many fdatasyncs. Set before the start.
 	dedicated bool
 
-	mu      sync.Mutex // guards the next five; held for memory only
-	dirty   []*Log
-	now     bool
-	due     time.Duration // Env.Monotonic when the linger ends; 0: nobody asked
-	closing bool
-	running bool
+	mu        sync.Mutex // guards the next six, and of the logs unhurriedAt and what changes queue, but for its reset; held for memory only
+	dirty     []*Log
+	unhurried []*Log // no round covers them for others' sake, which would wait for their bytes
+	now       bool
+	due       time.Duration // Env.Monotonic when the linger ends; 0: nobody asked
+	closing   bool
+	running   bool
 
 	// Only the round uses these.
 	spare    []*Log
@@ -59,11 +67,11 @@ type flushJob struct {
 	truncations int64
 }
 
-// syncItem is one file to sync: a segment's log, opened already, or another by its path.
+// syncItem is one file to sync: a segment's log, opened already or by its path, or another by its path.
 type syncItem struct {
 	segment *segment
 	handle  *handle
-	size    int64
+	size    int64 // of a segment's log; of what has only a path, 0 tells that it is another file
 	path    string
 }
 
@@ -71,10 +79,62 @@ func newFlusher(dir *directory, env run.Env, linger time.Duration) *flusher {
 	return &flusher{dir: dir, env: env, linger: linger, signal: env.NewSignal(), done: env.NewSignal()}
 }
 
-// add lists a log whose queued flag the caller has just set.
+// add lists a log for the next round whatever its state: the round tells its owner that it failed.
 func (f *flusher) add(l *Log) {
 	f.mu.Lock()
 	f.dirty = append(f.dirty, l)
+	f.mu.Unlock()
+}
+
+// enlist lists a log once. full tells that too many are unhurried: all of them are for the next round now, and the caller asks for it.
+func (f *flusher) enlist(l *Log, hurried bool) (full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	state := l.queue.Load()
+	switch {
+	case state == queued || state == unhurried && !hurried:
+	case hurried:
+		f.drop(l)
+		f.dirty = append(f.dirty, l)
+		l.queue.Store(queued)
+	default:
+		l.unhurriedAt = len(f.unhurried)
+		f.unhurried = append(f.unhurried, l)
+		l.queue.Store(unhurried)
+		if full = len(f.unhurried) > f.dir.store.cfg.MaxUnsyncedLogs; full {
+			f.hurry()
+		}
+	}
+	return full
+}
+
+// hurry makes all that is unhurried the next round's; the caller holds mu.
+func (f *flusher) hurry() {
+	for _, l := range f.unhurried {
+		l.queue.Store(queued)
+	}
+	f.dirty = append(f.dirty, f.unhurried...)
+	clear(f.unhurried)
+	f.unhurried = f.unhurried[:0]
+}
+
+// drop takes a log off the unhurried ones, if it is one; the caller holds mu.
+func (f *flusher) drop(l *Log) {
+	if l.queue.Load() != unhurried {
+		return
+	}
+	last := len(f.unhurried) - 1
+	f.unhurried[l.unhurriedAt] = f.unhurried[last]
+	f.unhurried[l.unhurriedAt].unhurriedAt = l.unhurriedAt
+	f.unhurried[last] = nil
+	f.unhurried = f.unhurried[:last]
+	l.queue.Store(unqueued)
+}
+
+// forget keeps no log that failed, or was deleted.
+func (f *flusher) forget(l *Log) {
+	f.mu.Lock()
+	f.drop(l)
 	f.mu.Unlock()
 }
 
@@ -93,7 +153,7 @@ func (f *flusher) request(now bool) {
 	}
 }
 
-// requestIfDirty asks for a round at once if a log waits for one.
+// requestIfDirty asks for a round at once if a log waits for one; unhurried ones don't.
 func (f *flusher) requestIfDirty() {
 	f.mu.Lock()
 	wake := len(f.dirty) > 0 && !f.now
@@ -110,7 +170,7 @@ func (f *flusher) requestIfDirty() {
 func (f *flusher) waiting() []*Log {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.dirty)
+	return slices.Concat(f.dirty, f.unhurried)
 }
 
 // start begins the flusher's goroutine.
@@ -174,6 +234,7 @@ func (f *flusher) take() []*Log {
 // flushAll runs one round over all that is dirty, on the caller's goroutine. The flusher's own must have ended.
 func (f *flusher) flushAll() {
 	f.mu.Lock()
+	f.hurry()
 	logs := f.take()
 	f.mu.Unlock()
 	f.round(logs)
@@ -215,6 +276,7 @@ func (f *flusher) round(logs []*Log) {
 	for i := range f.jobs {
 		f.jobs[i].log.notify()
 	}
+	f.dir.store.files.shrink(4 * len(f.jobs)) // what was kept open for want of a sync need not be any more
 	if n := len(f.jobs); n > 0 && err == nil && f.dir.store.cfg.Events.FlushRound != nil {
 		f.dir.store.cfg.Events.FlushRound(f.dir.path, f.env.Monotonic()-start, n, files)
 	}
@@ -227,7 +289,7 @@ func (f *flusher) round(logs []*Log) {
 
 // capture notes what a round has to sync for one log, and tells whether the parent directory has a new entry.
 func (f *flusher) capture(l *Log) (newDir bool) {
-	l.queued.Store(false) // before looking: what comes after is the next round's
+	l.queue.Store(unqueued) // before looking: what comes after is the next round's
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := flushJob{log: l, end: l.LogEnd(), forgotten: l.failure.Load() != nil, truncations: l.truncations.Load()}
@@ -245,6 +307,8 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 			if s.pin != nil {
 				s.pin.retain()
 				f.items = append(f.items, syncItem{segment: s, handle: s.pin, size: s.size.Load()})
+			} else if size := s.size.Load(); s.synced < size { // recovery found it
+				f.items = append(f.items, syncItem{segment: s, path: s.path(logfiles.LogSuffix), size: size})
 			}
 			if s.sealedUnsynced {
 				f.items = append(f.items, syncItem{segment: s, path: s.path(logfiles.IndexSuffix)}, syncItem{segment: s, path: s.path(logfiles.TimeIndexSuffix)})
@@ -388,7 +452,7 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 		if s == nil {
 			continue
 		}
-		if item.handle == nil {
+		if item.handle == nil && item.size == 0 {
 			s.sealedUnsynced = false
 			continue
 		}
@@ -399,7 +463,9 @@ func (l *Log) flushed(j *flushJob, items []syncItem) {
 			s.pin = nil
 		}
 	}
-	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return s.pin == nil && !s.sealedUnsynced && len(s.txns.pending) == 0 })
+	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool {
+		return s.synced >= s.size.Load() && !s.sealedUnsynced && len(s.txns.pending) == 0
+	})
 	if j.active != nil {
 		l.hints.add(byRead, j.active, j.end, j.size)
 	}

@@ -26,7 +26,8 @@ type Log struct {
 	segments                  atomic.Pointer[[]*segment]
 	failure                   atomic.Pointer[failure]
 	onDurable                 atomic.Pointer[func(ids.Offset)]
-	queued                    atomic.Bool // in the flusher's list, or about to be
+	queue                     atomic.Int32 // in which of the flusher's lists it is: unqueued and the like
+	unhurriedAt               int          // its index there; guarded by flusher.mu
 	hints                     hints
 	epochs                    epochs.Cache
 	durableWaits              durableWaits
@@ -40,7 +41,7 @@ type Log struct {
 	mu               sync.Mutex // the append lock: guards the rest, and the files' writes
 	cfg              LogConfig
 	producers        producers
-	unsynced         []*segment   // those with a pin, or with unsynced indexes
+	unsynced         []*segment   // those with a pin, or with unsynced indexes, or as recovery found them
 	created          bool         // the directory exists
 	newFiles, newDir bool         // the directory's, or its parent's, entries are not synced yet
 	namesInRound     bool         // a flush round is about to sync the directory's
@@ -122,6 +123,7 @@ func (l *Log) Err() error {
 // fail takes the log out of service. The first reason stays.
 func (l *Log) fail(err error) {
 	l.failure.CompareAndSwap(nil, &failure{err})
+	l.dir.flusher.forget(l)
 }
 
 // OnDurable sets the function that the flusher calls, without locks, each time DurableEnd moved, and once when the log or its directory failed: Err
@@ -137,8 +139,8 @@ func (l *Log) notify() {
 
 // Flush asks that all that was appended become durable: now in a round that starts at once, or else within the linger. It doesn't wait.
 func (l *Log) Flush(now bool) {
-	if l.queued.Load() {
-		l.dir.flusher.request(now)
+	if l.queue.Load() != unqueued {
+		l.askForSync(now)
 	}
 }
 
@@ -147,6 +149,9 @@ func (l *Log) SetConfig(cfg LogConfig) {
 	l.mu.Lock()
 	l.cfg = cfg.withDefaults()
 	l.mu.Unlock()
+	if cfg.Durability == Fsync { // which somebody may wait for, of what was appended without it
+		l.Flush(false)
+	}
 	if l.dir.low.Load() { // perhaps it is a lower retention, to make room
 		l.store.work.Wake(l.dir.retention.task, 0)
 	}

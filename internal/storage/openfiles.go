@@ -22,7 +22,7 @@ func (h *handle) retain() { h.refs.Add(1) }
 
 func (h *handle) release() {
 	if h.refs.Add(-1) == 0 {
-		h.file.Close() //nolint:errcheck // nothing unsynced is ever released: see Log.unsynced
+		h.file.Close() //nolint:errcheck // nothing that we wrote and did not sync is ever released: see Log.unsynced
 	}
 }
 
@@ -121,7 +121,23 @@ func openFile(fsys vfs.FS, path string, mode openMode) (vfs.File, error) {
 func (c *openFiles) list(s *fileSlot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for tries := 2 * len(c.ring); len(c.ring) >= c.limit && tries > 0; tries-- {
+	c.sweep(c.limit-1, evictTries)
+	c.ring = append(c.ring, s)
+}
+
+// evictTries is how many files one that is opened may look at for one to close. Where more than the limit are in use, all would be in vain.
+const evictTries = 32
+
+// shrink closes files down to the limit, as far as it finds ones that are not in use among so many.
+func (c *openFiles) shrink(tries int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweep(c.limit, tries)
+}
+
+// sweep moves the hand on until at most so many files are listed, or it has looked at that many. The caller holds mu.
+func (c *openFiles) sweep(most, tries int) {
+	for ; len(c.ring) > most && tries > 0; tries-- {
 		c.hand %= len(c.ring)
 		if !c.ring[c.hand].evict(false) {
 			c.hand++
@@ -132,7 +148,6 @@ func (c *openFiles) list(s *fileSlot) {
 		c.ring[last] = nil
 		c.ring = c.ring[:last]
 	}
-	c.ring = append(c.ring, s)
 }
 
 // evict closes the slot's file if nobody has used it lately; it reports whether the slot may leave the ring.

@@ -241,12 +241,12 @@ func (r *recovery) loadSnapshot(at ids.Offset) (*producerstate.State, error) {
 	}
 	switch {
 	case !r.scanned || at < r.point:
-	case l.LogEnd() > r.point:
-		r.changed = true
+	case l.LogEnd() > r.point && !r.mayWait:
+		r.unsynced = true
 		if err := l.dir.flusher.syncOne(&syncItem{path: path}); err != nil {
 			return nil, r.failed(err)
 		}
-	default: // the log was at rest, and starting with it must cost no sync: the next round does it
+	default: // the next round does it: the log was at rest, and starting with it must cost no sync, or its owner doesn't count on one
 		l.newSnapshots = append(l.newSnapshots, at)
 	}
 	return state, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/ottla-io/ottla/internal/epochs"
 	"github.com/ottla-io/ottla/internal/ids"
@@ -15,13 +16,13 @@ import (
 )
 
 // loadLog opens an existing directory: quickly after a clean stop, else by a scan from the recovery point. Everything found is durable when
-// it returns.
+// it returns, but for what a log with Replicated durability holds above its recovery point: that stays as it was before the stop, for a flush round to come.
 func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg LogConfig) (*Log, error) {
 	l := s.newLog(f.dir, tp, id, cfg)
 	l.created = true
 	point, start, watermark := f.dir.points(tp)
 	l.highWatermark.Store(int64(watermark))
-	r := &recovery{log: l, point: point, start: start, gaps: f.dir.mayHaveGaps(l)}
+	r := &recovery{log: l, point: point, start: start, gaps: f.dir.mayHaveGaps(l), mayWait: l.cfg.Durability == Replicated}
 	began := s.env().Monotonic()
 	clean := f.dir.clean && !f.restored
 	if clean && r.fromManifest() {
@@ -38,7 +39,7 @@ func (s *Store) loadLog(f *foundLog, tp ids.TopicPartition, id ids.TopicID, cfg 
 		}
 		return nil, fmt.Errorf("open %s: %w", tp, err)
 	}
-	if r.scanned && l.LogEnd() > point {
+	if r.scanned && l.DurableEnd() > point {
 		f.dir.flushedBytes.Add(r.report.ScannedBytes) // the next kill is not to find as much again
 		f.dir.checkpoints.want()
 	}
@@ -62,7 +63,11 @@ type recovery struct {
 	scanned   bool
 	loaded    loadedIndexes // of the segment that is being scanned
 	gaps      bool          // offsets may be missing: compaction
-	changed   bool          // something must be synced
+	// changed: files are gone, or shorter, or have other names: that is durable before anything is appended.
+	changed bool
+	// unsynced: there are whole batches above the recovery point, and files about them, that the disk may not have.
+	unsynced bool
+	mayWait  bool // a flush round may sync what is unsynced, if nothing changed
 	// fileEpochs is what leader-epoch-checkpoint says: all below the recovery point, and perhaps more.
 	fileEpochs epochs.Cache
 	// rebuildEpochs: the epochs' file is missing or not what the batches say.
@@ -121,14 +126,20 @@ func (r *recovery) run(clean bool) error {
 	if err := r.removeLeftovers(); err != nil {
 		return err
 	}
-	if r.changed {
-		if err := r.sync(); err != nil {
-			return err
+	if r.unsynced && r.mayWait && !r.changed {
+		r.leaveToFlusher()
+	} else {
+		if r.changed || r.unsynced {
+			if err := r.sync(); err != nil {
+				return err
+			}
+		} else if r.scanned {
+			l.newFiles = true // the last segment may be empty, and its name nowhere but in the cache: it costs no sync until something is appended
 		}
-	}
-	l.durable.Store(l.logEnd.Load())
-	if s := l.active(); s != nil {
-		l.durableMark = s.mark(l.LogEnd())
+		l.durable.Store(l.logEnd.Load())
+		if s := l.active(); s != nil {
+			l.durableMark = s.mark(l.LogEnd())
+		}
 	}
 	l.noteForeign()
 	return nil
@@ -157,7 +168,11 @@ func (r *recovery) empty() error {
 // removeLeftovers removes what would speak of the wrong batches if a segment of its name were made again.
 func (r *recovery) removeLeftovers() error {
 	for _, path := range r.leftovers {
-		r.changed = true
+		if strings.HasSuffix(path, logfiles.SnapshotSuffix) {
+			r.unsynced = true // should it come back, it is removed again: it lies above the recovery point, or speaks of batches that are there
+		} else {
+			r.changed = true
+		}
 		if err := r.log.store.cfg.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove what a crash left: %w", err)
 		}
@@ -387,6 +402,28 @@ func (r *recovery) sync() error {
 		return r.failed(err)
 	}
 	return nil
+}
+
+// leaveToFlusher lists what recovery found as unsynced, as if it had just been appended; durable is what the recovery point says. No file is pinned: the bytes
+// were written through a descriptor of another process, so that keeping one of ours open tells no more of them.
+func (r *recovery) leaveToFlusher() {
+	l := r.log
+	for _, s := range l.list() {
+		if s.synced < s.size.Load() || s.sealedUnsynced {
+			l.unsynced = append(l.unsynced, s)
+		}
+	}
+	l.newFiles, l.newDir = true, true
+	l.durable.Store(int64(max(r.bound, r.start)))
+}
+
+// enlistRecovered lists the log with the flusher if recovery left it something. The store lists the log by then, so that a failed sync is recorded for it, too.
+func (l *Log) enlistRecovered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.unsynced) > 0 {
+		l.enlist(false)
+	}
 }
 
 func (r *recovery) failed(err error) error {

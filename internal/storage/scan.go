@@ -48,7 +48,7 @@ func (r *recovery) scan(segments []*segment) error {
 				if err := s.spillIndexes(true); err != nil {
 					return err
 				}
-				s.sealedUnsynced, r.changed = true, true
+				s.sealedUnsynced, r.unsynced = true, true
 			}
 			continue
 		}
@@ -147,7 +147,7 @@ func (r *recovery) scanSegment(s *segment, first bool) (end scanEnd, damage, err
 		}
 	}
 	if r.point == 0 || pointAt >= 0 {
-		r.changed = true
+		r.unsynced = true
 		s.synced = -1
 	}
 	if start > 0 {

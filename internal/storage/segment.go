@@ -30,7 +30,7 @@ type segment struct {
 
 	// Guarded by the log's append lock:
 	synced          int64   // bytes known to be durable
-	pin             *handle // keeps the file open while synced < size; nil otherwise
+	pin             *handle // keeps the file open from an append until synced == size; nil otherwise
 	bytesSinceIndex int
 	sealedUnsynced  bool  // indexes were written at a roll and not synced yet
 	timesAt         int64 // where the batch begins that the newest entry of the time index was added with; 0: unknown

@@ -152,7 +152,7 @@ func (s *Store) Usable() (bytes int64, low bool) {
 // OpenFiles is how many files are kept open between uses.
 func (s *Store) OpenFiles() int { return s.files.open() }
 
-// Flush asks every directory with unsynced appends for a round that starts at once. It doesn't wait.
+// Flush asks every directory with appends that somebody waits to have synced for a round that starts at once. It doesn't wait.
 func (s *Store) Flush() {
 	for _, d := range s.dirs {
 		d.flusher.requestIfDirty()
@@ -192,25 +192,34 @@ func (s *Store) OpenPlaced(w Wanted) (*Log, error) {
 	}
 	s.mu.Unlock()
 	l, err := s.openFound(f, w)
+	if err := s.register(f, l, w.Topic, err); err != nil {
+		return nil, err
+	}
+	l.enlistRecovered()
+	return l, nil
+}
+
+// register lists an opened log, or notes why what was found could not be opened.
+func (s *Store) register(f *foundLog, l *Log, tp ids.TopicPartition, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		if f != nil && s.found[w.Topic] == f {
+		if f != nil && s.found[tp] == f {
 			f.opening = false
 			var c *CorruptError
 			if errors.As(err, &c) {
 				f.broken = err
 			}
 		}
-		return nil, err
+		return err
 	}
 	if s.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
-	delete(s.found, w.Topic)
-	s.logs[w.Topic] = l
+	delete(s.found, tp)
+	s.logs[tp] = l
 	l.dir.logs++
-	return l, nil
+	return nil
 }
 
 func (s *Store) openedLog(tp ids.TopicPartition, id ids.TopicID) (*Log, error) {

@@ -33,6 +33,15 @@ type volume struct {
 // descriptor closes on exec.
 func OS() FS { return &osFS{volumes: make(map[string]*volume)} }
 
+// FileLimit is how many files this process may have open (RLIMIT_NOFILE, the soft limit, which Go raises to the hard one at the start); 0 if that is unknown.
+func FileLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<30))
+}
+
 func (f *osFS) Create(path string) (File, error) {
 	return openFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }

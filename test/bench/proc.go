@@ -44,6 +44,24 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
+// settle waits, for half a minute at the most, until a process has used no more than 4 % of a core for half a second: what preparing gave it to do in the
+// background, such as syncing thousands of new files, is no part of what is measured then.
+func settle(pid int) error {
+	last, err := usageOf(pid)
+	for range 60 {
+		if err != nil {
+			return err
+		}
+		time.Sleep(500 * time.Millisecond)
+		var now usage
+		if now, err = usageOf(pid); err == nil && now.cpu-last.cpu <= 20*time.Millisecond {
+			return nil
+		}
+		last = now
+	}
+	return err
+}
+
 func lineValue(pid int, file, key string) float64 {
 	return valueIn(fmt.Sprintf("/proc/%d/%s", pid, file), key)
 }

@@ -242,6 +242,9 @@ func once(r row, s system) (sample, error) {
 		if err := r.prepare(addr, topic); err != nil {
 			return sample{}, fmt.Errorf("prepare: %w", err)
 		}
+		if err := settle(s.pid()); err != nil {
+			return sample{}, fmt.Errorf("prepare: %w", err)
+		}
 	}
 	before, err := usageOf(s.pid())
 	if err != nil {

@@ -15,12 +15,5 @@ import (
 
 // shell has the commands that these tests type.
 var shell = clitest.Shell(func() *cobra.Command {
-	return clitest.Root(slices.Concat([]*cobra.Command{cli.ProfileCommand()}, groups.Commands(clitest.Version), topics.Commands(clitest.Version, settings.Alter(clitest.Version)), settings.Commands(clitest.Version, noServe{}), records.Commands(clitest.Version))...)
+	return clitest.Root(slices.Concat([]*cobra.Command{cli.ProfileCommand()}, groups.Commands(clitest.Version), topics.Commands(clitest.Version, settings.Alter(clitest.Version)), settings.Commands(clitest.Version, clitest.NoServe[settings.Told]{}), records.Commands(clitest.Version))...)
 })
-
-// noServe is told nothing.
-type noServe struct{}
-
-func (noServe) Register(*cobra.Command) {}
-
-func (noServe) Told(*cobra.Command) (settings.Told, error) { return settings.Told{}, nil }

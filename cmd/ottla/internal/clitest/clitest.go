@@ -70,6 +70,16 @@ func (s Shell) Execute(ctx context.Context, args []string, stdin io.Reader, stdo
 	return cli.Execute(ctx, s(), args, stdin, stdout, stderr)
 }
 
+// NoServe stands in for 'ottla serve' where 'config print' asks it (settings.Serve), and is told nothing: what comes of what serve was told is tested with
+// the real one, in package main. Told is settings.Told, which a test names, as this package knows no command.
+type NoServe[Told any] struct{}
+
+// Register adds no flag.
+func (NoServe[Told]) Register(*cobra.Command) {}
+
+// Told is nothing.
+func (NoServe[Told]) Told(*cobra.Command) (told Told, err error) { return told, nil }
+
 // StartOnDisk starts a broker with a data directory and an admin port, for as long as the test runs. change may be nil.
 func StartOnDisk(t *testing.T, change func(*ottla.Config)) (b *ottla.Broker, dir string) {
 	t.Helper()

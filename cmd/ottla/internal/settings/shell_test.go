@@ -12,12 +12,5 @@ import (
 
 // shell has the commands that these tests type.
 var shell = clitest.Shell(func() *cobra.Command {
-	return clitest.Root(slices.Concat(Commands(clitest.Version, noServe{}), topics.Commands(clitest.Version, Alter(clitest.Version)), records.Commands(clitest.Version))...)
+	return clitest.Root(slices.Concat(Commands(clitest.Version, clitest.NoServe[Told]{}), topics.Commands(clitest.Version, Alter(clitest.Version)), records.Commands(clitest.Version))...)
 })
-
-// noServe is told nothing: what 'config print' does with what serve was told is tested with the real one.
-type noServe struct{}
-
-func (noServe) Register(*cobra.Command) {}
-
-func (noServe) Told(*cobra.Command) (Told, error) { return Told{}, nil }

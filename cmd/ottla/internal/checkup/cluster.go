@@ -164,7 +164,7 @@ func (f *clusterFlags) lookAtQuorum(ctx context.Context, client *kgo.Client) (*s
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 		return nil, f.Explain("describe the quorum", err)
 	}
-	q := &shownQuorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch, HighWatermark: p.HighWatermark, Members: []shownMember{}}
+	q := &shownQuorum{Leader: p.LeaderID, Epoch: p.LeaderEpoch, HighWatermark: p.HighWatermark}
 	end := int64(-1)
 	for _, v := range p.CurrentVoters {
 		if v.ReplicaID == p.LeaderID {
@@ -249,7 +249,7 @@ func (f *clusterFlags) lookAtFeatures(ctx context.Context, client *kgo.Client) (
 	if err != nil {
 		return nil, f.Explain("ask for the features", err)
 	}
-	shown := &shownFeatures{Epoch: answer.FinalizedFeaturesEpoch, Features: []shownFeature{}}
+	shown := &shownFeatures{Epoch: answer.FinalizedFeaturesEpoch}
 	for _, s := range answer.SupportedFeatures {
 		one := shownFeature{Feature: s.Name, Lowest: s.MinVersion, Highest: s.MaxVersion}
 		for _, finalized := range answer.FinalizedFeatures {

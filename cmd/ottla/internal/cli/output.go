@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 
@@ -168,11 +169,65 @@ func marshalYAML(value any) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// PrintJSON writes one indented document.
+// PrintJSON writes one indented document. A list without elements is [], however deep it lies and whether or not it was made: a program that reads the
+// document goes through lists without asking first.
 func PrintJSON(w io.Writer, value any) error {
+	makeLists(reflect.ValueOf(&value).Elem())
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
+}
+
+// makeLists replaces, in the variable v, the nil slices by empty ones. What v leads to is copied, as it is the caller's. Bytes are a text in JSON, and no
+// list; a map that is nil stays null.
+func makeLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			makeLists(v.Field(i))
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			makeLists(v.Index(i))
+		}
+	}
+	if !v.CanSet() { // a field that is not exported, and not printed
+		return
+	}
+	copied := func(value reflect.Value) reflect.Value {
+		variable := reflect.New(value.Type()).Elem()
+		variable.Set(value)
+		makeLists(variable)
+		return variable
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return
+		}
+		list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			list.Index(i).Set(copied(v.Index(i)))
+		}
+		v.Set(list)
+	case reflect.Map:
+		if v.IsNil() {
+			return
+		}
+		fields := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for name, field := range v.Seq2() {
+			fields.SetMapIndex(name, copied(field))
+		}
+		v.Set(fields)
+	case reflect.Pointer:
+		if !v.IsNil() {
+			v.Set(copied(v.Elem()).Addr())
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			v.Set(copied(v.Elem()))
+		}
+	}
 }
 
 // PrintTable writes rows in aligned columns; the first row is the heading.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -72,5 +73,48 @@ func TestYAMLOfAnyString(t *testing.T) {
 	}
 	if _, err := cli.NewYAMLWriter(&bytes.Buffer{}).Write([]byte("not a document\n")); err == nil {
 		t.Error("text passed for a document")
+	}
+}
+
+type inner struct {
+	List []string `json:"list"`
+}
+
+// TestEmptyListsAreLists: a list that nobody made is [] in a document, wherever it lies, and what is no list stays as it is.
+func TestEmptyListsAreLists(t *testing.T) {
+	type named []inner
+	var none named
+	two := []*inner{{}, nil}
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{none, `[]`},
+		{[][]int32{nil, {1}}, `[[],[1]]`},
+		{two, `[{"list":[]},null]`},
+		{&inner{}, `{"list":[]}`},
+		{map[string][]string{"deleted": nil}, `{"deleted":[]}`},
+		{map[string]any{"a": []int(nil), "b": inner{}, "c": nil}, `{"a":[],"b":{"list":[]},"c":null}`},
+		{struct {
+			inner                // not exported, but its fields are
+			Some  named          `json:"some,omitempty"`
+			Bytes []byte         `json:"bytes"`
+			Map   map[string]int `json:"map"`
+			none  []string
+			At    time.Time `json:"at"`
+		}{At: time.Unix(0, 0).UTC()}, `{"list":[],"bytes":null,"map":null,"at":"1970-01-01T00:00:00Z"}`},
+		{[2][]int{}, `[[],[]]`},
+		{nil, `null`},
+	} {
+		var out, compact bytes.Buffer
+		if err := cli.PrintJSON(&out, c.value); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Compact(&compact, out.Bytes()); err != nil || compact.String() != c.want {
+			t.Errorf("%#v is printed as %s, want %s (%v)", c.value, &compact, c.want, err)
+		}
+	}
+	if two[0].List != nil {
+		t.Error("the caller's value was changed")
 	}
 }

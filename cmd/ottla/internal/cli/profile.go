@@ -220,7 +220,7 @@ func newProfileList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shown := []shownProfile{}
+			var shown []shownProfile
 			rows := [][]string{{"", "PROFILE", "BOOTSTRAP", "ADMIN", "TIMEOUT"}}
 			for _, name := range slices.Sorted(maps.Keys(file.Profiles)) {
 				p, mark := file.Profiles[name], ""

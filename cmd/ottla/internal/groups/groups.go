@@ -43,7 +43,7 @@ func newGroupList(version string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				listed := []cli.ListedGroup{}
+				var listed []cli.ListedGroup
 				rows := [][]string{{"GROUP", "TYPE", "STATE", "PROTOCOL", "COORDINATOR"}}
 				for _, name := range slices.Sorted(maps.Keys(groups)) {
 					row := groups[name]
@@ -167,7 +167,7 @@ func newGroupDelete(version string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				deleted := []string{}
+				var deleted []string
 				each := cli.Outcomes{Cmd: cmd, Output: flags.Output}
 				for _, name := range names {
 					if _, ok := groups[name]; !ok {

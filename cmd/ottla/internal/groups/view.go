@@ -116,7 +116,7 @@ func (f *groupFlags) viewGroups(ctx context.Context, admin *kadm.Client, names [
 }
 
 func classicView(d *kadm.DescribedGroup, kind string) groupView {
-	g := groupView{Group: d.Group, Type: kind, State: d.State, Assignor: d.Protocol, Coordinator: d.Coordinator.NodeID, Members: []groupMember{}}
+	g := groupView{Group: d.Group, Type: kind, State: d.State, Assignor: d.Protocol, Coordinator: d.Coordinator.NodeID}
 	for _, m := range d.Members {
 		shown := groupMember{Member: m.MemberID, Instance: cli.OrEmpty(m.InstanceID), Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
 		if assignment, ok := m.Assigned.AsConsumer(); ok {
@@ -130,7 +130,7 @@ func classicView(d *kadm.DescribedGroup, kind string) groupView {
 }
 
 func consumerView(d *kadm.DescribedConsumerGroup) groupView {
-	g := groupView{Group: d.Group, Type: "consumer", State: d.State, Assignor: d.AssignorName, Coordinator: d.Coordinator.NodeID, Members: []groupMember{}}
+	g := groupView{Group: d.Group, Type: "consumer", State: d.State, Assignor: d.AssignorName, Coordinator: d.Coordinator.NodeID}
 	for _, m := range d.Members {
 		shown := groupMember{Member: m.MemberID, Instance: cli.OrEmpty(m.InstanceID), Client: m.ClientID, Host: strings.TrimPrefix(m.ClientHost, "/"), Partitions: map[string][]int32{}}
 		for _, topic := range m.Assignment.Sorted() {
@@ -154,7 +154,6 @@ func (g *groupView) positions(committed kadm.OffsetResponses, starts, ends kadm.
 			}
 		}
 	}
-	g.Partitions = []groupPosition{}
 	add := func(topic string, partition int32) {
 		p := groupPosition{Topic: topic, Partition: partition, Committed: -1, Start: -1, End: -1, Lag: unknownLag}
 		if at, ok := committed.Lookup(topic, partition); ok && at.Err == nil {

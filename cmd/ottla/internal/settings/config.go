@@ -153,7 +153,7 @@ func newConfigGet(version string, of configTarget) *cobra.Command {
 
 // chooseSettings are those named by keys, in that order, or if there are none all that are not defaults.
 func chooseSettings(configs []kadm.Config, keys []string, all bool) ([]shownSetting, error) {
-	shown := []shownSetting{}
+	var shown []shownSetting
 	byName := make(map[string]shownSetting, len(configs))
 	for _, c := range configs {
 		s := shownSetting{c.Key, c.Value, configSource(c.Source)}

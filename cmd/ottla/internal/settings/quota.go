@@ -123,7 +123,7 @@ func newQuotaList(version string) *cobra.Command {
 
 // showQuotas sorts what a broker told.
 func showQuotas(found kadm.DescribedClientQuotas) []shownQuotas {
-	shown := []shownQuotas{}
+	var shown []shownQuotas
 	for _, one := range found {
 		q := shownQuotas{Entity: map[string]*string{}, Quotas: map[string]float64{}, name: quotaName(one.Entity)}
 		for _, p := range one.Entity {

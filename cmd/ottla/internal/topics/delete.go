@@ -53,7 +53,7 @@ func runTopicDelete(ctx context.Context, cmd *cobra.Command, client *kgo.Client,
 	if err != nil {
 		return err
 	}
-	report := deletedTopics{Deleted: []string{}}
+	var report deletedTopics
 	each := cli.Outcomes{Cmd: cmd, Output: flags.Output}
 	ids := map[string]bool{}
 	for _, answer := range answers {

@@ -31,7 +31,7 @@ func newTopicAddPartitions(version string) *cobra.Command {
 				if err != nil {
 					return flags.Explain("add partitions", err)
 				}
-				grown := []grownTopic{}
+				var grown []grownTopic
 				each := cli.Outcomes{Cmd: cmd, Output: flags.Output}
 				for _, answer := range answers.Sorted() {
 					if answer.Err != nil {

@@ -69,7 +69,7 @@ func (f *topicFlags) listProducers(ctx context.Context, admin *kadm.Client, name
 	if err != nil {
 		return nil, f.Explain("describe producers", err)
 	}
-	shown := []shownProducer{}
+	var shown []shownProducer
 	for _, partition := range answers.SortedPartitions() {
 		if partition.Err != nil {
 			return nil, cli.TopicRefused(fmt.Sprintf("show the producers of partition %d of", partition.Partition), partition.Topic, partition.Err, partition.ErrMessage)

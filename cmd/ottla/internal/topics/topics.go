@@ -122,7 +122,7 @@ func newTopicList(version string) *cobra.Command {
 				if err != nil {
 					return flags.Explain("list topics", err)
 				}
-				listed := []listedTopic{}
+				var listed []listedTopic
 				rows := [][]string{{"TOPIC", "PARTITIONS", "REPLICAS", "ID"}}
 				for _, topic := range topics.Sorted() {
 					if topic.IsInternal && !internal {

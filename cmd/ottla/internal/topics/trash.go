@@ -60,7 +60,7 @@ func (f *topicFlags) trash(ctx context.Context, client *kgo.Client) ([]trashedTo
 // readTrash reads the tagged field of DescribeTopicPartitions.
 func readTrash(value []byte) ([]trashedTopic, error) {
 	reader := kbin.Reader{Src: value}
-	trash := []trashedTopic{}
+	var trash []trashedTopic
 	for n := reader.CompactArrayLen(); n > 0 && reader.Ok(); n-- {
 		t := trashedTopic{Topic: reader.CompactString(), id: reader.Uuid(), Partitions: reader.Int32(), Deleted: time.UnixMilli(reader.Int64()),
 			Until: time.UnixMilli(reader.Int64()), Bytes: reader.Int64()}

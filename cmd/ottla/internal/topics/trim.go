@@ -113,7 +113,7 @@ func (f *trimFlags) plan(ctx context.Context, admin *kadm.Client, names []string
 	if err != nil {
 		return nil, f.Explain("read the topics' offsets", err)
 	}
-	plan := []trimmed{}
+	var plan []trimmed
 	for _, name := range names {
 		for _, wanted := range f.partitions {
 			if _, ok := starts.Lookup(name, wanted); !ok {
@@ -178,9 +178,10 @@ func (f *trimFlags) trim(ctx context.Context, admin *kadm.Client, plan []trimmed
 	}
 	answers, err := admin.DeleteRecords(ctx, offsets)
 	if err != nil {
-		return []trimmed{}, f.Explain("trim", err)
+		return nil, f.Explain("trim", err)
 	}
-	done, failed := []trimmed{}, []error(nil)
+	var done []trimmed
+	var failed []error
 	for _, t := range plan {
 		if t.Deleted == 0 {
 			done = append(done, t)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,19 +14,25 @@ var contactChecks = []Check{
 		"Start it ('ottla serve'), or name its address; if it runs, look into its log.",
 		func(f *Facts) []string {
 			b := f.Broker
-			return when(b != nil && b.Err != "" && b.Asked && !b.Foreign, "%s", brokerErr(b))
+			return when(b != nil && b.Err != "" && b.Asked && b.Stranger == "", "%s", brokerErr(b))
 		}},
 	{"no-broker-yet", OfContact, Note, "No broker answers at the default address.", "Only the machine and the disk were looked at.", "Start one ('ottla serve') or name another with --addr HOST:PORT.",
 		func(f *Facts) []string {
 			b := f.Broker
-			return when(b != nil && b.Err != "" && !b.Asked && !b.Foreign, "%s", brokerErr(b))
+			return when(b != nil && b.Err != "" && !b.Asked && b.Stranger == "", "%s", brokerErr(b))
 		}},
 	{"port-taken", OfContact, Error, "Something else than a Kafka broker answers at the address.", "A broker cannot listen there, and clients that connect there fail.",
-		"Find out what it is ('ss -ltnp'), and give the one or the other another port.",
-		func(f *Facts) []string {
-			b := f.Broker
-			return when(b != nil && b.Foreign, "%s", brokerErr(b))
-		}},
+		"Find out what it is ('ss -ltnp'), and give the one or the other another port. Name a broker's admin port with --admin.",
+		stranger(SpeaksHTTP, SpeaksOther)},
+	{"port-tls", OfContact, Error, "What answers at the address speaks TLS.", "Clients that speak no TLS fail there, the commands of ottla among them.",
+		"If it is a Kafka broker, name a listener of it without TLS. Else find out what it is ('ss -ltnp'), and give the one or the other another port.",
+		stranger(SpeaksTLS)},
+	{"port-mute", OfContact, Error, "Something takes connections at the address, and does not answer.", "Clients wait there until their time is over.",
+		"A broker that starts does so until its log says that it is ready. One that hangs tells where when it is ended with SIGQUIT. If it is no broker ('ss -ltnp'), give the one or the other another port.",
+		stranger(Mute)},
+	{"port-closes", OfContact, Error, "Something takes connections at the address, and closes them without an answer.", "Clients fail there, and try again and again.",
+		"Look into the broker's log: it may be stopping, or have as many connections as it may. A proxy does so while what it leads to is away. If it is neither ('ss -ltnp'), give the one or the other another port.",
+		stranger(Closes)},
 	{"no-admin", OfContact, Error, "Nothing answers at the admin address that was named with --admin.", "Metrics, health and readiness are not to be had.", "Name the address that 'ottla serve' printed when it was ready.",
 		func(f *Facts) []string {
 			a := f.Admin
@@ -37,6 +44,14 @@ var contactChecks = []Check{
 			a := f.Admin
 			return when(a != nil && a.Err != "" && a.Foreign, "%s", adminErr(a))
 		}},
+}
+
+// stranger finds one of several kinds at the broker's address.
+func stranger(kinds ...Stranger) func(*Facts) []string {
+	return func(f *Facts) []string {
+		b := f.Broker
+		return when(b != nil && slices.Contains(kinds, b.Stranger), "%s", brokerErr(b))
+	}
 }
 
 func brokerErr(b *Broker) string {

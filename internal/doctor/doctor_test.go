@@ -34,6 +34,11 @@ func TestNothingToSay(t *testing.T) {
 	}
 }
 
+// met has somebody else at the broker's address, which was named or not.
+func met(s Stranger, asked bool) func(f *Facts) {
+	return func(f *Facts) { f.Broker.Err, f.Broker.Stranger, f.Broker.Asked = "no Kafka", s, asked }
+}
+
 // cases change what is in order, and say what must be found then; names with a "!" must not be.
 var cases = []struct {
 	change func(f *Facts)
@@ -97,8 +102,15 @@ var cases = []struct {
 	{func(f *Facts) { f.Broker.Err, f.Broker.Asked = "connection refused", true }, "no-broker: 10.0.0.1:9092: connection refused"},
 	{func(f *Facts) { f.Broker.Err = "connection refused" }, "no-broker-yet: connection refused"},
 	{func(f *Facts) { f.Broker.Err, f.Broker.Asked = "connection refused", true }, "!no-broker-yet"},
-	{func(f *Facts) { f.Broker.Err, f.Broker.Foreign, f.Broker.Asked = "no Kafka", true, true }, "port-taken: 10.0.0.1:9092: no Kafka"},
-	{func(f *Facts) { f.Broker.Err, f.Broker.Foreign, f.Broker.Asked = "no Kafka", true, true }, "!no-broker"},
+	{met(SpeaksHTTP, false), "port-taken: 10.0.0.1:9092: no Kafka"},
+	{met(SpeaksOther, false), "port-taken: 10.0.0.1:9092: no Kafka"},
+	{met(SpeaksOther, true), "!no-broker"},
+	{met(SpeaksTLS, true), "port-tls: 10.0.0.1:9092: no Kafka"},
+	{met(SpeaksTLS, true), "!port-taken"},
+	{met(Mute, true), "port-mute: 10.0.0.1:9092: no Kafka"},
+	{met(Mute, true), "locked-elsewhere: process 7 holds /d/.lock"},
+	{met(Closes, true), "port-closes: 10.0.0.1:9092: no Kafka"},
+	{met(Closes, false), "!no-broker-yet"},
 	{func(f *Facts) { f.Admin.Err, f.Admin.Asked = "connection refused", true }, "no-admin: 10.0.0.1:9642: connection refused"},
 	{func(f *Facts) { f.Admin.Err, f.Admin.Foreign = "it has metrics, and none of Ottla's", true }, "admin-port-taken: none of Ottla's"},
 

@@ -66,14 +66,26 @@ type Syncs struct {
 	Err    string        // what a write or a sync failed with
 }
 
+// Stranger is what takes connections in place of a broker, by what it answers to a request of Kafka's protocol, to TLS and to HTTP.
+type Stranger string
+
+// The strangers. "" is none: a broker answers, or nothing takes a connection.
+const (
+	SpeaksHTTP  Stranger = "HTTP"
+	SpeaksTLS   Stranger = "TLS" // a broker's listener with TLS is one, too
+	SpeaksOther Stranger = "other"
+	Mute        Stranger = "mute"   // it does not answer in time
+	Closes      Stranger = "closes" // it closes the connection without an answer
+)
+
 // Broker is what a broker says of itself and its cluster to a client.
 type Broker struct {
-	Addr      string // where it was asked
-	Asked     bool   // the user named the address
-	Err       string // why it does not answer; "" if it does
-	Foreign   bool   // something answers there that does not speak Kafka's protocol
-	Loopback  bool   // Addr is a loopback address
-	Local     bool   // Addr is an address of this machine
+	Addr      string   // where it was asked
+	Asked     bool     // the user named the address
+	Err       string   // why it does not answer; "" if it does
+	Stranger  Stranger // who answers at Addr in its place
+	Loopback  bool     // Addr is a loopback address
+	Local     bool     // Addr is an address of this machine
 	ClusterID string
 	NodeID    int32 // of the broker that answers at Addr; -1: not known
 	Members   []Member

@@ -2,7 +2,6 @@ package checkup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -24,34 +23,28 @@ const (
 	topicMax   = 1000 // topics whose settings are asked for
 )
 
-// askOnce asks one broker one thing, without trying again. connected is true if something accepted the connection.
-func (f *doctorFlags) askOnce(ctx context.Context, addr string, request kmsg.Request) (answer kmsg.Response, connected bool, err error) {
+// askOnce asks one broker one thing, without trying again.
+func (f *doctorFlags) askOnce(ctx context.Context, addr string, request kmsg.Request) (kmsg.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, false, err
-	}
-	conn.Close()
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.SoftwareNameAndVersion("ottla", f.version), kgo.RequestRetries(0), kgo.DialTimeout(f.timeout), kgo.DisableClientMetrics())
 	if err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	defer client.Close()
-	answer, err = client.SeedBrokers()[0].Request(ctx, request)
-	return answer, true, err
+	return client.SeedBrokers()[0].Request(ctx, request)
 }
 
-func (f *doctorFlags) metadata(ctx context.Context, addr string, topics bool) (*kmsg.MetadataResponse, bool, error) {
+func (f *doctorFlags) metadata(ctx context.Context, addr string, topics bool) (*kmsg.MetadataResponse, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	if !topics {
 		request.Topics = []kmsg.MetadataRequestTopic{}
 	}
-	answer, connected, err := f.askOnce(ctx, addr, request)
+	answer, err := f.askOnce(ctx, addr, request)
 	if err != nil {
-		return nil, connected, err
+		return nil, fmt.Errorf("a Kafka broker answers there, but not what it is asked (%w): it may want clients that log in", err)
 	}
-	return answer.(*kmsg.MetadataResponse), true, nil
+	return answer.(*kmsg.MetadataResponse), nil
 }
 
 // lookAtBroker asks a broker what it tells clients, and whether that is so.
@@ -62,12 +55,13 @@ func (f *doctorFlags) lookAtBroker(ctx context.Context) (*doctor.Broker, error) 
 	}
 	here := localAddresses()
 	b := &doctor.Broker{Addr: f.addr, Asked: f.addrAsked, NodeID: -1, Loopback: isLoopback(host), Local: isLoopback(host) || slices.Contains(here, host)}
-	answer, connected, err := f.metadata(ctx, f.addr, true)
+	if b.Stranger, err = f.meet(ctx, f.addr); err != nil {
+		b.Err = err.Error()
+		return b, nil
+	}
+	answer, err := f.metadata(ctx, f.addr, true)
 	if err != nil {
-		b.Err, b.Foreign = err.Error(), connected && !errors.Is(err, context.DeadlineExceeded)
-		if b.Foreign {
-			b.Err = "what answers there does not speak Kafka's protocol (" + b.Err + ")"
-		}
+		b.Err = err.Error()
 		return b, nil
 	}
 	b.ClusterID = cli.OrEmpty(answer.ClusterID)
@@ -117,7 +111,11 @@ func (f *doctorFlags) reach(ctx context.Context, brokers []kmsg.MetadataResponse
 			continue
 		}
 		group.Go(func() {
-			answer, _, err := f.metadata(ctx, m.Address, false)
+			if _, err := f.meet(ctx, m.Address); err != nil {
+				m.Err = err.Error()
+				return
+			}
+			answer, err := f.metadata(ctx, m.Address, false)
 			if err != nil {
 				m.Err = err.Error()
 				return
@@ -137,7 +135,7 @@ func (f *doctorFlags) askElsewhere(ctx context.Context, addresses []string, port
 	for i, address := range addresses {
 		group.Go(func() {
 			at := net.JoinHostPort(address, port)
-			answer, _, err := f.metadata(ctx, at, false)
+			answer, err := f.metadata(ctx, at, false)
 			if err != nil {
 				return // it does not listen there
 			}
@@ -197,7 +195,7 @@ func (f *doctorFlags) lookAtSettings(ctx context.Context, b *doctor.Broker) {
 		ask(topicResource, b.Topics[i].Name)
 		byName[b.Topics[i].Name] = &b.Topics[i]
 	}
-	if answer, _, err := f.askOnce(ctx, f.addr, request); err == nil {
+	if answer, err := f.askOnce(ctx, f.addr, request); err == nil {
 		for _, resource := range answer.(*kmsg.DescribeConfigsResponse).Resources {
 			if resource.ErrorCode != 0 {
 				continue
@@ -216,7 +214,7 @@ func (f *doctorFlags) lookAtSettings(ctx context.Context, b *doctor.Broker) {
 		}
 	}
 	dirs := kmsg.NewPtrDescribeLogDirsRequest()
-	if answer, _, err := f.askOnce(ctx, f.addr, dirs); err == nil {
+	if answer, err := f.askOnce(ctx, f.addr, dirs); err == nil {
 		b.Dirs = logDirs(answer.(*kmsg.DescribeLogDirsResponse), b.NodeID)
 	}
 }

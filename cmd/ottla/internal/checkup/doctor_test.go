@@ -92,7 +92,10 @@ func TestDoctorOfAnIllBroker(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	d := diagnosed(t, 1, "--addr", b.Addr(), "--admin", b.AdminAddr(), "--data", dir)
+	d := diagnosed(t, 1, "--addr", b.Addr(), "--admin", b.AdminAddr(), "--data", dir, "--timeout", "2s")
+	if found := d.finding("advertised-unreachable"); found != nil && !strings.Contains(found.What, "an HTTP server answers there") {
+		t.Errorf("%+v", found)
+	}
 	for _, check := range []string{"advertised-unreachable", "ack-before-disk", "strays", "open-to-all"} {
 		if d.finding(check) == nil {
 			t.Errorf("%s was not found in %+v", check, d.Findings)
@@ -121,7 +124,7 @@ func TestDoctorWithoutABroker(t *testing.T) {
 
 	taken := httptest.NewServer(http.NotFoundHandler())
 	defer taken.Close()
-	d = diagnosed(t, 1, "--addr", taken.Listener.Addr().String(), "--admin", taken.Listener.Addr().String())
+	d = diagnosed(t, 1, "--addr", taken.Listener.Addr().String(), "--admin", taken.Listener.Addr().String(), "--timeout", "2s")
 	for _, check := range []string{"port-taken", "admin-port-taken"} {
 		if d.finding(check) == nil {
 			t.Errorf("%s was not found in %+v", check, d.Findings)

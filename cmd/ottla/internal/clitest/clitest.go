@@ -20,8 +20,8 @@ import (
 	"github.com/ottla-io/ottla/cmd/ottla/internal/cli"
 )
 
-// Version is that of the binary which the commands are told that they are part of: that of a plain build.
-const Version = "0.0.0-dev"
+// Version is that of the binary which the commands are told that they are part of.
+const Version = "0.0.0-test"
 
 // commandTime is what a command line may take that the test waits for.
 const commandTime = 30 * time.Second

@@ -33,19 +33,12 @@ func (c *Controller) AlterConfigs(req *wire.IncrementalAlterConfigsRequest, repl
 	for i := range req.Resources {
 		named[resourceKey{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
 	}
-	var messages []wire.MetadataRecord
+	var messages accepted
 	resp := answerConfigs(req, func(r *wire.IncrementalAlterConfigsRequestAlterConfigsResource) *problem {
 		if named[resourceKey{r.ResourceType, r.ResourceName}] > 1 {
 			return refuse(wire.ErrorInvalidRequest, "Each resource must appear at most once.")
 		}
-		changes, refused := c.alterResource(r, replace)
-		if refused == nil && len(messages)+len(changes) > maxRecords {
-			refused = refuse(wire.ErrorPolicyViolation, "Unable to perform excessively large batch operation.")
-		}
-		if refused == nil {
-			messages = append(messages, changes...)
-		}
-		return refused
+		return messages.add(c.alterResource(r, replace))
 	})
 	if req.ValidateOnly {
 		return nil, resp

@@ -102,6 +102,21 @@ func Layers(image *metadata.Image, node ids.BrokerID, static, topic map[string]s
 // maxRecords is how many records one request may cause (Kafka's MAX_RECORDS_PER_USER_OP).
 const maxRecords = 10_000
 
+// accepted are the records of one request's changes that are not refused: at most maxRecords.
+type accepted []wire.MetadataRecord
+
+// add takes the records of one change, all or none of them, and says why none. refused is what was against it before.
+func (a *accepted) add(records []wire.MetadataRecord, refused *problem) *problem {
+	switch {
+	case refused != nil:
+		return refused
+	case len(*a)+len(records) > maxRecords:
+		return refuse(wire.ErrorPolicyViolation, "Unable to perform excessively large batch operation.")
+	}
+	*a = append(*a, records...)
+	return nil
+}
+
 // encode turns messages into records of the log.
 func encode(messages []wire.MetadataRecord) []machine.Record {
 	if len(messages) == 0 {

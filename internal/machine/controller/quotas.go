@@ -19,16 +19,9 @@ import (
 //
 // Addresses must be numbers: Kafka's controller asks the name service for the others, and this one reaches nothing.
 func (c *Controller) AlterClientQuotas(req *wire.AlterClientQuotasRequest, _ machine.Moment) ([]machine.Record, *wire.AlterClientQuotasResponse) {
-	var messages []wire.MetadataRecord
+	var messages accepted
 	resp := answerQuotas(req, func(e namedEntity, ops []wire.AlterClientQuotasRequestOpData) *problem {
-		changes, refused := c.alterQuotas(e, ops)
-		if refused == nil && len(messages)+len(changes) > maxRecords {
-			refused = refuse(wire.ErrorPolicyViolation, "Unable to perform excessively large batch operation.")
-		}
-		if refused == nil {
-			messages = append(messages, changes...)
-		}
-		return refused
+		return messages.add(c.alterQuotas(e, ops))
 	})
 	if req.ValidateOnly {
 		return nil, resp

@@ -14,56 +14,24 @@ import (
 // (Kafka takes it, and limits nothing), and an address must be a number (Kafka's controller resolves names, and each broker again).
 
 func (t *Table) alterClientQuotas(r *Request) Outcome {
-	c := new(alterClientQuotasRequest)
+	req := new(wire.AlterClientQuotasRequest)
 	var d wire.Decoder
-	if err := decode(r, &d, &c.req); err != nil {
+	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
-	for i := range c.req.Entries {
+	var named []wire.AlterClientQuotasResponseEntryData
+	for i := range req.Entries {
 		result := wire.AlterClientQuotasResponseEntryData{ErrorCode: wire.ErrorRequestTimedOut, ErrorMessage: wire.SomeString(wire.ErrorRequestTimedOut.Message())}
-		for _, part := range c.req.Entries[i].Entity {
+		for _, part := range req.Entries[i].Entity {
 			result.Entity = append(result.Entity, wire.AlterClientQuotasResponseEntityData(part))
 		}
-		c.named = append(c.named, result)
+		named = append(named, result)
 	}
-	var a *audit
-	if !c.req.ValidateOnly {
-		a = t.audit(r)
-	}
-	c.expect(1)
-	t.deps.Controller.AlterClientQuotas(&c.req, func(resp *wire.AlterClientQuotasResponse) {
-		a.quotasAltered(resp)
-		c.arrive(func() { c.resp = resp })
-	})
-	r.Pending = c
-	if c.park(t.deps.Env, r, controllerWait, "AlterClientQuotas timeout") {
-		return Parked
-	}
-	return c.Finish(r)
+	a := t.auditUnless(req.ValidateOnly, r)
+	c := &controllerCall{late: func() wire.Message { return &wire.AlterClientQuotasResponse{Entries: named} }}
+	t.deps.Controller.AlterClientQuotas(req, answered(c, a.quotasAltered))
+	return c.await(t, r, controllerWait, "AlterClientQuotas timeout")
 }
-
-// alterClientQuotasRequest is the state of one AlterClientQuotas request. The controller owns req from the call on.
-type alterClientQuotasRequest struct {
-	gate
-	req   wire.AlterClientQuotasRequest
-	named []wire.AlterClientQuotasResponseEntryData // the answers, if nothing is known in time
-	resp  *wire.AlterClientQuotasResponse           // guarded by the gate's lock
-}
-
-// Finish implements Pending. Entities of which nothing is known in time are REQUEST_TIMED_OUT; they may yet change.
-func (c *alterClientQuotasRequest) Finish(r *Request) Outcome {
-	c.settle()
-	c.mu.Lock()
-	resp := c.resp
-	c.mu.Unlock()
-	if resp == nil {
-		resp = &wire.AlterClientQuotasResponse{Entries: c.named}
-	}
-	return reply(r, resp)
-}
-
-// Cancel implements Pending.
-func (c *alterClientQuotasRequest) Cancel() { c.settle() }
 
 // quotasAltered tells about all quotas of the entities that were named.
 func (a *audit) quotasAltered(resp *wire.AlterClientQuotasResponse) {

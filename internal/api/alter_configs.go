@@ -20,73 +20,51 @@ func (t *Table) alterConfigs(r *Request) Outcome {
 	if err := decode(r, &d, &older); err != nil {
 		return hangup(r, err)
 	}
-	c := &alterConfigsRequest{replace: true}
-	c.req.ValidateOnly = older.ValidateOnly
+	req := &wire.IncrementalAlterConfigsRequest{ValidateOnly: older.ValidateOnly}
 	for i := range older.Resources {
 		from := &older.Resources[i]
 		to := wire.IncrementalAlterConfigsRequestAlterConfigsResource{ResourceType: from.ResourceType, ResourceName: from.ResourceName}
 		for _, o := range from.Configs {
 			to.Configs = append(to.Configs, wire.IncrementalAlterConfigsRequestAlterableConfig{Name: o.Name, Value: o.Value})
 		}
-		c.req.Resources = append(c.req.Resources, to)
+		req.Resources = append(req.Resources, to)
 	}
-	return c.submit(t, r)
+	return t.submitConfigs(r, req, true)
 }
 
-// alterConfigsRequest is the state of one AlterConfigs or IncrementalAlterConfigs request. The controller owns req from the
-// call on.
-type alterConfigsRequest struct {
-	gate
-	req     wire.IncrementalAlterConfigsRequest
-	replace bool                                                               // AlterConfigs
-	named   []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse // the answers, if nothing is known in time
-	resp    *wire.IncrementalAlterConfigsResponse                              // guarded by the gate's lock
-}
-
-func (c *alterConfigsRequest) submit(t *Table, r *Request) Outcome {
-	for i := range c.req.Resources {
-		resource := &c.req.Resources[i]
-		c.named = append(c.named, wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{
+// submitConfigs has the controller decide on an IncrementalAlterConfigs request, or, with replace, on what one of AlterConfigs means.
+func (t *Table) submitConfigs(r *Request, req *wire.IncrementalAlterConfigsRequest, replace bool) Outcome {
+	var named []wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse
+	for i := range req.Resources {
+		resource := &req.Resources[i]
+		named = append(named, wire.IncrementalAlterConfigsResponseAlterConfigsResourceResponse{
 			ResourceType: resource.ResourceType, ResourceName: resource.ResourceName,
 			ErrorCode: wire.ErrorRequestTimedOut, ErrorMessage: wire.SomeString(wire.ErrorRequestTimedOut.Message())})
 	}
-	var a *audit
-	if !c.req.ValidateOnly {
-		a = t.audit(r)
-	}
-	named := configNames(&c.req)
+	a := t.auditUnless(req.ValidateOnly, r)
+	changed := configNames(req)
+	c := &controllerCall{late: func() wire.Message {
+		return configsAnswer(&wire.IncrementalAlterConfigsResponse{Responses: named}, replace)
+	}}
 	c.expect(1)
-	t.deps.Controller.AlterConfigs(&c.req, c.replace, func(resp *wire.IncrementalAlterConfigsResponse, before *metadata.Image) {
+	t.deps.Controller.AlterConfigs(req, replace, func(resp *wire.IncrementalAlterConfigsResponse, before *metadata.Image) {
 		a.decidedOn(before)
-		a.configsAltered(named, c.replace, resp)
-		c.arrive(func() { c.resp = resp })
+		a.configsAltered(changed, replace, resp)
+		answer := configsAnswer(resp, replace)
+		c.arrive(func() { c.answer = answer })
 	})
-	r.Pending = c
-	if c.park(t.deps.Env, r, controllerWait, "AlterConfigs timeout") {
-		return Parked
-	}
-	return c.Finish(r)
+	return c.await(t, r, controllerWait, "AlterConfigs timeout")
 }
 
-// Finish implements Pending. Resources of which nothing is known in time are REQUEST_TIMED_OUT; they may yet change.
-func (c *alterConfigsRequest) Finish(r *Request) Outcome {
-	c.settle()
-	c.mu.Lock()
-	resp := c.resp
-	c.mu.Unlock()
-	if resp == nil {
-		resp = &wire.IncrementalAlterConfigsResponse{Responses: c.named}
-	}
-	if !c.replace {
-		return reply(r, resp)
+// configsAnswer is the answer in the words of the request.
+func configsAnswer(resp *wire.IncrementalAlterConfigsResponse, replace bool) wire.Message {
+	if !replace {
+		return resp
 	}
 	older := new(wire.AlterConfigsResponse)
 	older.Default()
 	for _, result := range resp.Responses {
 		older.Responses = append(older.Responses, wire.AlterConfigsResponseAlterConfigsResourceResponse(result))
 	}
-	return reply(r, older)
+	return older
 }
-
-// Cancel implements Pending.
-func (c *alterConfigsRequest) Cancel() { c.settle() }

@@ -93,6 +93,14 @@ func (t *Table) audit(r *Request) *audit {
 	return a
 }
 
+// auditUnless is audit, but nil for a request that only asks whether it would do.
+func (t *Table) auditUnless(validateOnly bool, r *Request) *audit {
+	if validateOnly {
+		return nil
+	}
+	return t.audit(r)
+}
+
 func (a *audit) begin(t *Table, r *Request) {
 	c := r.Conn
 	*a = audit{table: t, before: t.deps.Cluster.Image(), event: AuditEvent{

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"github.com/ottla-io/ottla/internal/machine"
 	"github.com/ottla-io/ottla/internal/machine/group"
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -26,10 +25,7 @@ func (t *Table) consumerGroupDescribe(r *Request) Outcome {
 	ours := isOurs(r)
 	p := &groupRequest{answer: func() wire.Message {
 		for i := range described {
-			described[i].AuthorizedOperations = noOperations
-			if req.IncludeAuthorizedOperations && described[i].ErrorCode == wire.ErrorNone {
-				described[i].AuthorizedOperations = groupOperations
-			}
+			described[i].AuthorizedOperations = operationsOn(described[i].ErrorCode, req.IncludeAuthorizedOperations)
 			for j := range described[i].Members {
 				if !ours {
 					described[i].Members[j].ClientSoftware = ""
@@ -38,20 +34,8 @@ func (t *Table) consumerGroupDescribe(r *Request) Outcome {
 		}
 		return &wire.ConsumerGroupDescribeResponse{Groups: described}
 	}}
-	t.askEach(p, req.GroupIds, func(which []int, names []string) groupPart {
-		var found []wire.ConsumerGroupDescribeResponseDescribedGroup
-		return groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
-			found = m.ConsumerGroupDescribe(names)
-			return nil
-		}, func() {
-			for i, place := range which {
-				described[place] = found[i]
-			}
-		}, func(code wire.ErrorCode) {
-			for i, place := range which {
-				described[place] = wire.ConsumerGroupDescribeResponseDescribedGroup{GroupId: names[i], ErrorCode: code}
-			}
-		}, nil}
-	})
+	t.askEach(p, req.GroupIds, describing(described, (*group.Machine).ConsumerGroupDescribe, func(name string, code wire.ErrorCode) wire.ConsumerGroupDescribeResponseDescribedGroup {
+		return wire.ConsumerGroupDescribeResponseDescribedGroup{GroupId: name, ErrorCode: code}
+	}))
 	return t.await(p, r, "ConsumerGroupDescribe timeout")
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"time"
-
 	"github.com/ottla-io/ottla/internal/wire"
 )
 
@@ -14,64 +12,36 @@ import (
 // cannot have more (in Kafka groups lose their offsets with that, at the next restart).
 
 func (t *Table) createPartitions(r *Request) Outcome {
-	c := new(createPartitionsRequest)
+	req := new(wire.CreatePartitionsRequest)
 	var d wire.Decoder
-	if err := decode(r, &d, &c.req); err != nil {
+	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
-	named := make(map[string]bool, len(c.req.Topics))
-	for i := range c.req.Topics {
-		if name := c.req.Topics[i].Name; !named[name] {
+	var names []string // each once
+	named := make(map[string]bool, len(req.Topics))
+	for i := range req.Topics {
+		if name := req.Topics[i].Name; !named[name] {
 			named[name] = true
-			c.names = append(c.names, name)
+			names = append(names, name)
 		}
 	}
-	if c.req.TimeoutMs <= 0 {
+	c := &controllerCall{late: func() wire.Message { return createPartitionsLate(names) }}
+	if req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
-	var a *audit
-	if !c.req.ValidateOnly {
-		a = t.audit(r)
-	}
+	a := t.auditUnless(req.ValidateOnly, r)
+	limit := milliseconds(req.TimeoutMs)
 	c.mutations = r.mutations(strictCreatePartitions)
-	c.expect(1)
-	t.deps.Controller.CreatePartitions(&c.req, c.mutations.allow(), func(resp *wire.CreatePartitionsResponse) {
-		a.partitionsCreated(resp)
-		c.arrive(func() { c.resp = resp })
-	})
-	r.Pending = c
-	if c.park(t.deps.Env, r, time.Duration(c.req.TimeoutMs)*time.Millisecond, "CreatePartitions timeout") {
-		return Parked
+	t.deps.Controller.CreatePartitions(req, c.mutations.allow(), answered(c, a.partitionsCreated))
+	return c.await(t, r, limit, "CreatePartitions timeout")
+}
+
+func createPartitionsLate(names []string) *wire.CreatePartitionsResponse {
+	resp := new(wire.CreatePartitionsResponse)
+	resp.Default()
+	for _, name := range names {
+		resp.Results = append(resp.Results, wire.CreatePartitionsResponseCreatePartitionsTopicResult{
+			Name: name, ErrorCode: wire.ErrorRequestTimedOut, ErrorMessage: wire.SomeString(wire.ErrorRequestTimedOut.Message())})
 	}
-	return c.Finish(r)
+	return resp
 }
-
-// createPartitionsRequest is the state of one CreatePartitions request. The controller owns req from the call on.
-type createPartitionsRequest struct {
-	gate
-	mutations *mutations
-	req       wire.CreatePartitionsRequest
-	names     []string                       // each once
-	resp      *wire.CreatePartitionsResponse // guarded by the gate's lock
-}
-
-// Finish implements Pending. Topics of which nothing is known in time are REQUEST_TIMED_OUT; they may yet grow.
-func (c *createPartitionsRequest) Finish(r *Request) Outcome {
-	c.gate.settle()
-	c.mutations.settle(r)
-	c.mu.Lock()
-	resp := c.resp
-	c.mu.Unlock()
-	if resp == nil {
-		resp = new(wire.CreatePartitionsResponse)
-		resp.Default()
-		for _, name := range c.names {
-			resp.Results = append(resp.Results, wire.CreatePartitionsResponseCreatePartitionsTopicResult{
-				Name: name, ErrorCode: wire.ErrorRequestTimedOut, ErrorMessage: wire.SomeString(wire.ErrorRequestTimedOut.Message())})
-		}
-	}
-	return reply(r, resp)
-}
-
-// Cancel implements Pending.
-func (c *createPartitionsRequest) Cancel() { c.gate.settle() }

@@ -22,63 +22,35 @@ const (
 )
 
 func (t *Table) createTopics(r *Request) Outcome {
-	c := new(createTopicsRequest)
+	req := new(wire.CreateTopicsRequest)
 	var d wire.Decoder
-	if err := decode(r, &d, &c.req); err != nil {
+	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
-	for i := range c.req.Topics {
-		c.names = append(c.names, c.req.Topics[i].Name)
+	names := make([]string, len(req.Topics))
+	for i := range req.Topics {
+		names[i] = req.Topics[i].Name
 	}
-	if c.req.TimeoutMs <= 0 {
+	c := &controllerCall{late: func() wire.Message { return createTopicsLate(names) }}
+	if req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
-	var a *audit
-	if !c.req.ValidateOnly {
-		a = t.audit(r)
-	}
+	a := t.auditUnless(req.ValidateOnly, r)
+	limit := milliseconds(req.TimeoutMs)
 	c.mutations = r.mutations(strictCreateTopics)
-	c.expect(1)
-	t.deps.Controller.CreateTopics(&c.req, c.mutations.allow(), func(resp *wire.CreateTopicsResponse) {
-		a.topicsCreated(resp)
-		c.arrive(func() { c.resp = resp })
-	})
-	r.Pending = c
-	if c.park(t.deps.Env, r, time.Duration(c.req.TimeoutMs)*time.Millisecond, "CreateTopics timeout") {
-		return Parked
+	t.deps.Controller.CreateTopics(req, c.mutations.allow(), answered(c, a.topicsCreated))
+	return c.await(t, r, limit, "CreateTopics timeout")
+}
+
+func createTopicsLate(names []string) *wire.CreateTopicsResponse {
+	resp := new(wire.CreateTopicsResponse)
+	resp.Default()
+	for _, name := range names {
+		var result wire.CreateTopicsResponseCreatableTopicResult
+		result.Default()
+		result.Name, result.ErrorCode = name, wire.ErrorRequestTimedOut
+		result.ErrorMessage, result.Configs = wire.NullString{}, []wire.CreateTopicsResponseCreatableTopicConfigs{}
+		resp.Topics = append(resp.Topics, result)
 	}
-	return c.Finish(r)
+	return resp
 }
-
-// createTopicsRequest is the state of one CreateTopics request. The controller owns req from the call on.
-type createTopicsRequest struct {
-	gate
-	mutations *mutations
-	req       wire.CreateTopicsRequest
-	names     []string
-	resp      *wire.CreateTopicsResponse // guarded by the gate's lock
-}
-
-// Finish implements Pending. Topics of which nothing is known in time are REQUEST_TIMED_OUT; they may yet appear.
-func (c *createTopicsRequest) Finish(r *Request) Outcome {
-	c.gate.settle()
-	c.mutations.settle(r)
-	c.mu.Lock()
-	resp := c.resp
-	c.mu.Unlock()
-	if resp == nil {
-		resp = new(wire.CreateTopicsResponse)
-		resp.Default()
-		for _, name := range c.names {
-			var result wire.CreateTopicsResponseCreatableTopicResult
-			result.Default()
-			result.Name, result.ErrorCode = name, wire.ErrorRequestTimedOut
-			result.ErrorMessage, result.Configs = wire.NullString{}, []wire.CreateTopicsResponseCreatableTopicConfigs{}
-			resp.Topics = append(resp.Topics, result)
-		}
-	}
-	return reply(r, resp)
-}
-
-// Cancel implements Pending.
-func (c *createTopicsRequest) Cancel() { c.gate.settle() }

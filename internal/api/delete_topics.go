@@ -1,7 +1,7 @@
 package api
 
 import (
-	"time"
+	"slices"
 
 	"github.com/ottla-io/ottla/internal/wire"
 )
@@ -14,77 +14,46 @@ import (
 // it is. A topic whose ottla.topic.deletion.protection is true is POLICY_VIOLATION.
 
 func (t *Table) deleteTopics(r *Request) Outcome {
-	c := &deleteTopicsRequest{req: new(wire.DeleteTopicsRequest)}
+	req := new(wire.DeleteTopicsRequest)
 	var d wire.Decoder
-	if err := decode(r, &d, c.req); err != nil {
+	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
 	if r.Version < 6 {
-		c.req.Topics = c.req.Topics[:0]
-		for _, name := range c.req.TopicNames {
-			c.req.Topics = append(c.req.Topics, wire.DeleteTopicsRequestDeleteTopicState{Name: wire.SomeString(name)})
+		req.Topics = req.Topics[:0]
+		for _, name := range req.TopicNames {
+			req.Topics = append(req.Topics, wire.DeleteTopicsRequestDeleteTopicState{Name: wire.SomeString(name)})
 		}
-		c.req.TopicNames = nil
+		req.TopicNames = nil
 	}
-	c.named = append(c.named, c.req.Topics...)
+	named := slices.Clone(req.Topics)
 	if !t.deps.Settings.DeleteTopics {
 		code := wire.ErrorTopicDeletionDisabled
 		if r.Version < 3 {
 			code = wire.ErrorInvalidRequest
 		}
-		refusal := c.all(code)
+		refusal := deleteNone(named, code)
 		t.audit(r).topicsDeleted(refusal)
 		return reply(r, refusal)
 	}
-	if c.req.TimeoutMs <= 0 {
+	c := &controllerCall{late: func() wire.Message { return deleteNone(named, wire.ErrorRequestTimedOut) }}
+	if req.TimeoutMs <= 0 {
 		return c.Finish(r)
 	}
 	a := t.audit(r)
+	limit := milliseconds(req.TimeoutMs)
 	c.mutations = r.mutations(strictDeleteTopics)
-	c.expect(1)
-	t.deps.Controller.DeleteTopics(c.req, c.mutations.allow(), func(resp *wire.DeleteTopicsResponse) {
-		a.topicsDeleted(resp)
-		c.arrive(func() { c.resp = resp })
-	})
-	r.Pending = c
-	if c.park(t.deps.Env, r, time.Duration(c.req.TimeoutMs)*time.Millisecond, "DeleteTopics timeout") {
-		return Parked
-	}
-	return c.Finish(r)
+	t.deps.Controller.DeleteTopics(req, c.mutations.allow(), answered(c, a.topicsDeleted))
+	return c.await(t, r, limit, "DeleteTopics timeout")
 }
 
-// deleteTopicsRequest is the state of one DeleteTopics request. The controller owns req from the call on.
-type deleteTopicsRequest struct {
-	gate
-	mutations *mutations
-	req       *wire.DeleteTopicsRequest
-	named     []wire.DeleteTopicsRequestDeleteTopicState
-	resp      *wire.DeleteTopicsResponse // guarded by the gate's lock
-}
-
-// all answers every topic alike.
-func (c *deleteTopicsRequest) all(code wire.ErrorCode) *wire.DeleteTopicsResponse {
+// deleteNone answers every topic alike.
+func deleteNone(named []wire.DeleteTopicsRequestDeleteTopicState, code wire.ErrorCode) *wire.DeleteTopicsResponse {
 	resp := new(wire.DeleteTopicsResponse)
 	resp.Default()
-	for i := range c.named {
+	for i := range named {
 		resp.Responses = append(resp.Responses, wire.DeleteTopicsResponseDeletableTopicResult{
-			Name: c.named[i].Name, TopicId: c.named[i].TopicId, ErrorCode: code})
+			Name: named[i].Name, TopicId: named[i].TopicId, ErrorCode: code})
 	}
 	return resp
 }
-
-// Finish implements Pending.
-func (c *deleteTopicsRequest) Finish(r *Request) Outcome {
-	c.gate.settle()
-	c.mutations.settle(r)
-	c.mu.Lock()
-	resp := c.resp
-	c.mu.Unlock()
-	if resp == nil {
-		resp = c.all(wire.ErrorRequestTimedOut)
-	}
-	return reply(r, resp)
-}
-
-// Cancel implements Pending.
-func (c *deleteTopicsRequest) Cancel() { c.gate.settle() }

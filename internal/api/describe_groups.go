@@ -24,10 +24,7 @@ func (t *Table) describeGroups(r *Request) Outcome {
 	ours := isOurs(r)
 	p := &groupRequest{answer: func() wire.Message {
 		for i := range described {
-			described[i].AuthorizedOperations = noOperations
-			if req.IncludeAuthorizedOperations && described[i].ErrorCode == wire.ErrorNone {
-				described[i].AuthorizedOperations = groupOperations
-			}
+			described[i].AuthorizedOperations = operationsOn(described[i].ErrorCode, req.IncludeAuthorizedOperations)
 			for j := range described[i].Members {
 				if !ours {
 					described[i].Members[j].ClientSoftware = ""
@@ -37,10 +34,22 @@ func (t *Table) describeGroups(r *Request) Outcome {
 		return &wire.DescribeGroupsResponse{Groups: described}
 	}}
 	from := client(r)
-	t.askEach(p, req.Groups, func(which []int, names []string) groupPart {
-		var found []wire.DescribeGroupsResponseDescribedGroup
+	describe := func(m *group.Machine, names []string) []wire.DescribeGroupsResponseDescribedGroup {
+		return m.DescribeGroups(from, names)
+	}
+	t.askEach(p, req.Groups, describing(described, describe, func(name string, code wire.ErrorCode) wire.DescribeGroupsResponseDescribedGroup {
+		return wire.DescribeGroupsResponseDescribedGroup{GroupId: name, ErrorCode: code}
+	}))
+	return t.await(p, r, "DescribeGroups timeout")
+}
+
+// describing makes the parts of a request that changes nothing and has one description for each name. look asks the machine of some groups; refused is
+// what is told of a group whose machine does not answer.
+func describing[G any](described []G, look func(m *group.Machine, names []string) []G, refused func(name string, code wire.ErrorCode) G) func(which []int, names []string) groupPart {
+	return func(which []int, names []string) groupPart {
+		var found []G
 		return groupPart{func(m *group.Machine, _ machine.Moment) []machine.Record {
-			found = m.DescribeGroups(from, names)
+			found = look(m, names)
 			return nil
 		}, func() {
 			for i, place := range which {
@@ -48,9 +57,16 @@ func (t *Table) describeGroups(r *Request) Outcome {
 			}
 		}, func(code wire.ErrorCode) {
 			for i, place := range which {
-				described[place] = wire.DescribeGroupsResponseDescribedGroup{GroupId: names[i], ErrorCode: code}
+				described[place] = refused(names[i], code)
 			}
 		}, nil}
-	})
-	return t.await(p, r, "DescribeGroups timeout")
+	}
+}
+
+// operationsOn is what a client may do to a group, if it asked and the group was found.
+func operationsOn(code wire.ErrorCode, asked bool) int32 {
+	if asked && code == wire.ErrorNone {
+		return groupOperations
+	}
+	return noOperations
 }

@@ -11,10 +11,10 @@ import (
 // Settings of share and streams groups cannot be set yet: they are refused as unknown.
 
 func (t *Table) incrementalAlterConfigs(r *Request) Outcome {
-	c := new(alterConfigsRequest)
+	req := new(wire.IncrementalAlterConfigsRequest)
 	var d wire.Decoder
-	if err := decode(r, &d, &c.req); err != nil {
+	if err := decode(r, &d, req); err != nil {
 		return hangup(r, err)
 	}
-	return c.submit(t, r)
+	return t.submitConfigs(r, req, false)
 }

@@ -81,9 +81,9 @@ var strangers = []struct {
 	{"banner", func(t *testing.T) net.Listener {
 		return answering(t, listening(t), func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-x\r\n"); _, _ = io.Copy(io.Discard, conn) })
 	}, "port-taken", `does not speak Kafka's protocol (it says "SSH-2.0-x\r\n")`},
-	{"a frame that answers nothing", func(t *testing.T) net.Listener {
+	{"an answer to another request", func(t *testing.T) net.Listener {
 		return answering(t, listening(t), func(conn net.Conn) {
-			_, _ = conn.Write([]byte{0, 0, 0, 6, 1, 2, 3, 4, 0, 0})
+			_, _ = conn.Write([]byte{0, 0, 0, 10, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0})
 			_, _ = io.Copy(io.Discard, conn)
 		})
 	}, "port-taken", "does not speak Kafka's protocol"},

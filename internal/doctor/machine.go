@@ -30,7 +30,7 @@ func when(found bool, format string, args ...any) []string {
 }
 
 var machineChecks = []Check{
-	{"open-files", OfMachine, Warning, "The hard limit of open files is below 8,192.", "A broker keeps up to 1,500 log files open, and one for each connection; beyond the limit connections are refused.",
+	{"open-files", OfMachine, Warning, "The hard limit of open files is below 8,192.", "A broker keeps up to 1,500 log files open, one for each connection, and up to half of the limit for logs with ottla.durability=replicated that wait for a sync; beyond the limit connections are refused.",
 		"Raise it: LimitNOFILE=1048576 in a systemd unit, --ulimit nofile=1048576 of a container, nofile in /etc/security/limits.conf.",
 		func(f *Facts) []string {
 			return when(f.Machine.OpenFilesMax > 0 && f.Machine.OpenFilesMax < openFilesFew, "%s may open %d files", f.Machine.whose(), f.Machine.OpenFilesMax)

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// fewFiles are synced each on a goroutine of its own; more take one syncfs where the directory is its own file system.
+	// fewFiles are synced each on a goroutine of its own; more take one syncfs where the directory is its own file system, and all that is dirty is to be synced.
 	fewFiles = 4
 	// syncWorkers bounds the threads that wait for the disk in one round.
 	syncWorkers = 16
@@ -171,6 +171,13 @@ func (f *flusher) waiting() []*Log {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Concat(f.dirty, f.unhurried)
+}
+
+// othersDirty tells that the file system has bytes of logs that nobody asked to have synced: a sync of all of it would wait for them.
+func (f *flusher) othersDirty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.unhurried) > 0
 }
 
 // start begins the flusher's goroutine.
@@ -336,7 +343,7 @@ func (f *flusher) capture(l *Log) (newDir bool) {
 // syncEverything syncs the captured files, then the directories that name them.
 func (f *flusher) syncEverything(parent bool) error {
 	store := f.dir.store
-	if len(f.items) > fewFiles && f.dedicated && !f.noSyncFS {
+	if len(f.items) > fewFiles && f.dedicated && !f.noSyncFS && !f.othersDirty() {
 		err := store.cfg.FS.SyncFS(f.dir.path)
 		if err == nil {
 			return nil

@@ -101,6 +101,54 @@ func TestReplicatedIsNotSyncedForOthers(t *testing.T) {
 	})
 }
 
+// A sync of the whole file system stands for those of many files only while it would not wait for bytes that nobody asked to have synced.
+func TestReplicatedIsNotSyncedWithTheFileSystem(t *testing.T) {
+	sim := run.NewSim(1)
+	sim.Run(func() {
+		faults := vfs.NewFault(volume{vfs.NewMem(1), true})
+		s, err := storage.Open(storage.Config{FS: faults, Env: sim, Dirs: []string{"data"}, NodeID: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := partitionLog(t, s, 0, replicated)
+		var logs []*storage.Log
+		for n := range 8 {
+			logs = append(logs, partitionLog(t, s, n+1, storage.LogConfig{}))
+		}
+		b := makeBatch(t, 1, 10, 1)
+		whole := faults.Add(vfs.Rule{Op: vfs.OpSyncFS, Action: vfs.Pass})
+		appendToAll := func(when string, wantWhole bool) {
+			t.Helper()
+			before := whole.Matched()
+			for _, l := range logs {
+				mustAppend(t, l, b, 0)
+			}
+			logs[0].Flush(true)
+			wait(sim)
+			for _, l := range logs {
+				if l.DurableEnd() != l.LogEnd() {
+					t.Errorf("%s: %s is durable up to %d of %d", when, l.Topic(), l.DurableEnd(), l.LogEnd())
+				}
+			}
+			if got := whole.Matched() > before; got != wantWhole {
+				t.Errorf("%s: the whole file system was synced: %v", when, got)
+			}
+		}
+		appendToAll("nothing else is dirty", true)
+		mustAppend(t, other, b, 0)
+		wait(sim) // its new files
+		appendToAll("another is durable", true)
+		mustAppend(t, other, b, 0)
+		appendToAll("another is dirty", false)
+		other.Flush(true)
+		wait(sim)
+		appendToAll("another is durable again", true)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Of too many logs that keep a file open for want of a sync, all are synced, and their files closed down to the limit.
 func TestTooManyUnsyncedLogs(t *testing.T) {
 	const most = 100
@@ -194,6 +242,62 @@ func TestReplicatedStartsWithoutSync(t *testing.T) {
 			}
 			if got, err := readAll(l, 0, l.LogEnd(), 1000); err != nil || len(got) == 0 && l.LogEnd() > 0 {
 				t.Errorf("disk %d: %d bytes, %v", seed, len(got), err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The segment that a deletion of all records begins is empty, and its name may be in the cache only when a kill comes: what is appended to it in the next life is
+// not durable before the name is.
+func TestEmptySegmentThatAKillLeft(t *testing.T) {
+	for seed := range uint64(powerCuts) {
+		sim := run.NewSim(seed)
+		sim.Run(func() {
+			mem := vfs.NewMem(seed)
+			open := func(fs vfs.FS) (*storage.Store, *storage.Log) {
+				s, err := storage.Open(storage.Config{FS: fs, Env: sim, Dirs: []string{"data"}, NodeID: 1, CheckpointMs: 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg := storage.LogConfig{FileDeleteDelayMs: 1}
+				if seed%2 == 0 {
+					cfg.Durability = storage.Replicated
+				}
+				return s, partitionLog(t, s, 0, cfg)
+			}
+			faults := vfs.NewFault(mem)
+			s, l := open(faults)
+			mustAppend(t, l, makeBatch(t, 1, 10, 1), 0)
+			l.Flush(true)
+			wait(sim)
+			deletions := []storage.RecordDeletion{{Log: l, Before: 1}}
+			if s.DeleteRecords(deletions); deletions[0].Err != nil {
+				t.Fatal(deletions[0].Err)
+			}
+			wait(sim) // the old segment's files are gone
+			dead := faults.Add(vfs.Rule{Action: vfs.FailIO})
+			s.Close() //nolint:errcheck // as a killed process: nothing reaches the disk
+			dead.Remove()
+
+			s, l = open(mem)
+			var left *vfs.Mem
+			l.OnDurable(func(end ids.Offset) {
+				if left == nil && end == 2 { // before a checkpoint syncs the directory for another reason
+					left = mem.Crash()
+				}
+			})
+			mustAppend(t, l, makeBatch(t, 1, 10, 1), 0)
+			l.Flush(true)
+			wait(sim)
+			s.Close() //nolint:errcheck // of no interest here
+			if left == nil {
+				t.Fatal("the record did not become durable")
+			}
+			if s, l = open(left); l.LogEnd() != 2 {
+				t.Errorf("disk %d: a power cut left %d of 2 that were durable", seed, l.LogEnd())
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)

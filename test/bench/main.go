@@ -58,13 +58,13 @@ func run() error {
 	flag.BoolVar(&o.growth, "growth", false, "measure how cost grows with partitions and connections too")
 	flag.BoolVar(&o.loop, "loop", false, "put the data on a loop-mounted ext4 file system of its own (needs root and 24 GB)")
 	flag.StringVar(&o.out, "out", "", "a directory for results.json, results.md and drawings")
-	flag.DurationVar(&o.each, "each", 0, "how long each round of a row that is bounded by time takes (0.8s with -short, else 8s)")
+	flag.DurationVar(&o.each, "each", 0, "how long each round of a row that is bounded by time takes (0.6s with -short, else 8s)")
 	flag.Int64Var(&o.payload, "payload", 0, "bytes of each round of a row that is bounded by bytes (512 MiB with -short, else 4 GiB)")
 	dir := flag.String("dir", "", "where the data directories go (a directory on a real disk; default the system's)")
 	flag.Parse()
 	each, payload := 8*time.Second, int64(4<<30)
 	if o.short {
-		each, payload = 800*time.Millisecond, 512<<20
+		each, payload = 600*time.Millisecond, 512<<20
 	}
 	if o.each == 0 {
 		o.each = each

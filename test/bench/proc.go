@@ -44,17 +44,17 @@ func usageOf(pid int) (usage, error) {
 	return u, nil
 }
 
-// settle waits, for half a minute at the most, until a process has used no more than 4 % of a core for half a second: what preparing gave it to do in the
+// settle waits, for half a minute at the most, until a process has used no more than 4 % of a core for a quarter of a second: what preparing gave it to do in the
 // background, such as syncing thousands of new files, is no part of what is measured then.
 func settle(pid int) error {
 	last, err := usageOf(pid)
-	for range 60 {
+	for range 120 {
 		if err != nil {
 			return err
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 		var now usage
-		if now, err = usageOf(pid); err == nil && now.cpu-last.cpu <= 20*time.Millisecond {
+		if now, err = usageOf(pid); err == nil && now.cpu-last.cpu <= 10*time.Millisecond {
 			return nil
 		}
 		last = now

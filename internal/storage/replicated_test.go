@@ -222,10 +222,10 @@ func TestReplicatedStartsWithoutSync(t *testing.T) {
 			dead.Remove()
 
 			again := vfs.NewFault(mem)
-			slow := again.Add(vfs.Rule{Op: vfs.OpSync, Glob: "*.log", Action: vfs.Pass})
+			syncs := again.Add(vfs.Rule{Op: vfs.OpSync, Glob: "*.log", Action: vfs.Pass})
 			s, l = open(again)
-			if l.LogEnd() != 10 || l.DurableEnd() > 1 || slow.Matched() != 0 {
-				t.Errorf("log up to %d, %d durable, %d syncs of segments", l.LogEnd(), l.DurableEnd(), slow.Matched())
+			if l.LogEnd() != 10 || l.DurableEnd() > 1 || syncs.Matched() != 0 {
+				t.Errorf("log up to %d, %d durable, %d syncs of segments", l.LogEnd(), l.DurableEnd(), syncs.Matched())
 			}
 			if seed%2 == 0 {
 				l.Flush(true)
